@@ -8,7 +8,7 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use weighbridge::contract::request::{Request, Stat};
-use weighbridge::harness::cell::{Found, Level, Told, Views, Wanted, find};
+use weighbridge::harness::cell::{Found, Level, Told, Views, Wanted, find, loader_of};
 use weighbridge::harness::client::{Bounds, Broken, Client, Outcome, Pipe, Spawn};
 use weighbridge::harness::family;
 
@@ -168,6 +168,40 @@ fn shared_memory_that_is_left_is_counted() {
     let told = Told::read(&judge.told()).unwrap();
     assert_eq!((told.shared_memory_files, told.shared_memory_bytes), (1, 5000));
     assert!(!Path::new("/dev/shm/left").exists());
+}
+
+#[test]
+fn a_second_process_joins_the_cell_of_the_first_one() {
+    let Some(judge) = Judge::new(Wanted::Namespaces) else { return };
+    let script = "echo shared > /dev/shm/segment; echo also > /tmp/segment; touch ready; read end";
+    let mut first = judge.spawn(script).command().unwrap().stdin(Stdio::piped()).spawn().unwrap();
+    let began = std::time::Instant::now();
+    while !judge.path("work/ready").exists() {
+        assert!(began.elapsed() < Duration::from_secs(20), "the first one does not begin");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let beside = |pid, script: &str| {
+        let mut spawn = judge.spawn(script);
+        let joined = spawn.cell.as_mut().unwrap().join(pid);
+        assert_eq!(joined.is_ok(), Path::new(&format!("/proc/{pid}")).exists());
+        let output = spawn.command().unwrap().stdin(Stdio::null()).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let loader = loader_of(first.id(), Level::Namespaces).unwrap();
+    let (_, said, _) = beside(loader, "cat /dev/shm/segment /tmp/segment; basename $PWD");
+    assert_eq!(said, "shared\nalso\nwork");
+    // What holds for the first one holds for it: the judge is not there, fixtures stay, and it has no powers.
+    let own = std::process::id();
+    let tries =
+        "echo x > ../cases/model; ls ..; grep CapEff /proc/self/status | tr -d '\t'; exit 7";
+    let (code, said, _) = beside(loader, &format!("test -d /proc/{own} && echo seen; {tries}"));
+    assert_eq!((code, said.as_str()), (Some(7), "cases\nwork\nCapEff:0000000000000000"));
+    assert_eq!(fs::read_to_string(judge.path("cases/model")).unwrap(), "weights");
+    drop(first.stdin.take());
+    first.wait().unwrap();
+    let (code, _, why) = beside(loader, "exit 0");
+    assert!(code == Some(125) && why.contains("namespace"), "{code:?}: {why}");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork};
 
+use super::joined::Joined;
 use super::order::Order;
 use super::powers;
 use super::told::Told;
@@ -54,6 +55,25 @@ pub fn live(
         seen.write(&mut told)?;
     }
     status.write_all(&raw.to_le_bytes())
+}
+
+/// The life of a process in the namespaces of another loader: it starts the loader and waits for it. What that leaves
+/// behind ends with the first process there, and nobody tells of it.
+///
+/// # Errors
+/// Why the loader could not be started.
+pub fn live_beside(
+    joined: &Joined,
+    order: &Order,
+    program: &OsStr,
+    args: &[OsString],
+    mut status: File,
+) -> io::Result<()> {
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    joined.enter_mounts()?;
+    let loader = start(order, program, args)?;
+    forget_pipes()?;
+    status.write_all(&wait_for(loader)?.to_le_bytes())
 }
 
 /// Starts the loader as a child of this process, without powers.

@@ -11,6 +11,7 @@
 
 mod devices;
 mod init;
+mod joined;
 mod order;
 mod powers;
 mod probe;
@@ -23,6 +24,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use self::joined::Joined;
 pub use self::order::{Level, Order, Views};
 pub use self::probe::{Found, Wanted, find};
 pub use self::supervisor::supervise;
@@ -68,6 +70,18 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// Joins the namespaces of another process of the same loader, where there are any.
+    ///
+    /// # Errors
+    /// If that process may not be looked at: then nobody can join it.
+    pub fn join(&mut self, pid: u32) -> io::Result<()> {
+        self.order.beside = Some(pid);
+        match self.order.level {
+            Level::Namespaces => Joined::open(&self.order).map(drop),
+            Level::None | Level::Process => Ok(()),
+        }
+    }
+
     /// The supervisor's arguments, for a loader with this program and these arguments.
     ///
     /// # Errors

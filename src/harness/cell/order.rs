@@ -65,6 +65,10 @@ pub struct Order {
     /// and can signal it.
     #[serde(default)]
     pub watched: bool,
+    /// A process whose namespaces the loader joins, where there are such: another one of the same loader, by its id
+    /// outside of them. It shares the cell of that one, and ends with it.
+    #[serde(default)]
+    pub beside: Option<u32>,
     /// File that the supervisor appends one line to, a [`Told`](super::Told), when the loader has ended.
     pub told: Option<PathBuf>,
 }

@@ -52,6 +52,7 @@ pub fn find(wanted: Wanted, exe: &Path, network: bool, needed: &[&Path]) -> Foun
         user: None,
         views: Views::default(),
         aftermath_ms: 0,
+        beside: None,
         watched: false,
         told: None,
     };

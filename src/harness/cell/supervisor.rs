@@ -17,6 +17,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getgid, getppid, getuid};
 
 use super::init::{self, NOT_STARTED, forget_pipes, raw};
+use super::joined::Joined;
 use super::order::{Level, Order};
 use super::told::Told;
 use crate::harness::family;
@@ -70,7 +71,11 @@ fn run(order: &Order, program: &OsStr, args: &[OsString]) -> io::Result<i32> {
             Ok(status)
         }
         Level::Namespaces => {
-            enter(order)?;
+            let joined = Joined::open(order)?;
+            match &joined {
+                Some(joined) => joined.enter()?,
+                None => enter(order)?,
+            }
             // Only now: who cannot be looked at may not write its own map of users, unless it is root.
             prctl::set_dumpable(false)?;
             let (mut from_init, to_us) = io::pipe()?;
@@ -79,7 +84,10 @@ fn run(order: &Order, program: &OsStr, args: &[OsString]) -> io::Result<i32> {
                 ForkResult::Child => {
                     drop(from_init);
                     let to_us = File::from(std::os::fd::OwnedFd::from(to_us));
-                    let lived = init::live(order, program, args, to_us, told);
+                    let lived = match joined {
+                        Some(joined) => init::live_beside(&joined, order, program, args, to_us),
+                        None => init::live(order, program, args, to_us, told),
+                    };
                     if let Err(error) = &lived {
                         eprintln!("weighbridge {}: {error}", super::COMMAND);
                     }
