@@ -4,6 +4,7 @@
 //! They test the judge: a mutant that no case kills is a gap in the suite. Each is modelled on a
 //! defect of a real loader. Only `weighbridge mutant NAME` can start one.
 
+mod beside;
 mod between;
 mod bounds;
 mod bytes;
@@ -369,7 +370,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         .chain(claims::ALL)
         .chain(parallel::ALL)
         .chain(parallel::LOST)
-        .chain(conduct::ALL)
+        .chain(conduct::ALL.iter().chain(beside::ALL))
         .chain(refusals::ALL)
         .chain(cheats::ALL)
         .chain(spellings::ALL)

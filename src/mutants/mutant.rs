@@ -19,13 +19,15 @@ pub struct Mutant {
 
 /// Mutants whose lie is that a request gets no answer. An audit waits for every other one as long as for an
 /// honest loader, because a busy machine must not decide what a mutant shows.
-const SILENT: &[&str] = &["hang", "lost-rank-waited-for", "template-endless"];
+const SILENT: &[&str] =
+    &["hang", "lost-rank-waited-for", "machine-locked-in-load", "template-endless"];
 
 /// Mutants whose lie is about several cards. They are honest on a machine with one.
-const OF_CARDS: &[&str] = &["next-card-ignored"];
+const OF_CARDS: &[&str] = &["next-card-ignored", "card-zero-always"];
 
-/// Mutants whose lie is about processes that hold ranks in host memory. A run that loads onto a GPU does not try it.
+/// Mutants whose lie is about processes that hold weights in host memory. A run that loads onto a GPU does not try it.
 const OF_HOST: &[&str] = &[
+    "segment-by-number",
     "lost-rank-of-neighbour",
     "lost-rank-as-zeros",
     "lost-rank-waited-for",

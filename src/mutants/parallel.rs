@@ -13,7 +13,7 @@ use super::mutant::{Mutant, reference};
 
 use self::answers::{
     AbsentInHostMemory, BesideSlices, Changed, FallsBack, ForEachRank, HeldByAll, LastRankLeftOut,
-    MadeToFit, ReadByEach, Retold, card_in_own_order, card_of_first,
+    MadeToFit, ReadByEach, Retold, card_in_own_order, card_of_first, card_zero,
 };
 use self::exchange::{Anew, Exchanges, FirstPart, Mean, Padded, Unmasked};
 use self::slices::{Hidden, Wrong};
@@ -162,6 +162,13 @@ pub(super) const ALL: &[Mutant] = &[
         seen_in: "programs that open one device at their start",
         needs_gpu: true,
         make: || between(card_of_first()),
+    },
+    Mutant {
+        name: "card-zero-always",
+        lie: "loads every model to the first card, and reports the card that was asked for",
+        seen_in: "programs that open device 0 in every process",
+        needs_gpu: true,
+        make: || between(card_zero()),
     },
     Mutant {
         name: "cards-in-own-order",

@@ -220,7 +220,7 @@ impl Auditor {
             return Some("its lie is about GPU memory");
         }
         if mutant.needs_host() && self.setting.device.is_gpu() {
-            return Some("its lie is about ranks in host memory");
+            return Some("its lie is about processes in host memory");
         }
         let cards = || gpu::device_count().unwrap_or(0);
         (mutant.needs_cards() && cards() < 2).then_some("its lie is about several cards")

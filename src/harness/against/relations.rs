@@ -240,6 +240,11 @@ const ROWS: &[Row] = &[
     of(Judged, "those of the file", &[Begins("slices of rank ")]),
     of(
         Judged,
+        "stopped in the middle, or over before it could be stopped",
+        &[Is("the load of the second process")],
+    ),
+    of(
+        Judged,
         "slices that keep every rule of parallel plans",
         &[Is("what the ranks say they hold")],
     ),

@@ -5,6 +5,7 @@
 //! ([`Case::capabilities`], in `needs.rs`), so that no case can forget one.
 
 pub mod alone;
+pub mod beside;
 pub mod cheat;
 pub mod cli;
 pub mod closing;
@@ -173,6 +174,7 @@ impl Case {
             }
             Step::Throughput(_) => Some("throughput"),
             Step::Ballast(_) => Some("ballast"),
+            Step::LoadBeside(_) => Some("load_beside"),
             _ => None,
         })
     }

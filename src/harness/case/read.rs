@@ -268,6 +268,8 @@ fn is_snake_case(name: &str) -> bool {
 struct Names {
     models: BTreeSet<String>,
     marks: BTreeSet<String>,
+    /// Whether a second process has loaded something.
+    beside: bool,
 }
 
 fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), String> {
@@ -300,6 +302,13 @@ fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), Str
                         return Err("a load that loses a rank is expected to be held".to_owned());
                     }
                 }
+            }
+            Step::LoadBeside(step) => {
+                file(&step.file)?;
+                names.beside = true;
+            }
+            Step::CompareBeside(_) if !names.beside => {
+                return Err("compare_beside without a load_beside".to_owned());
             }
             Step::Compare(step) => known(&names.models, "model", &step.model)?,
             Step::Poke(step) => known(&names.models, "model", &step.model)?,
@@ -355,6 +364,7 @@ fn check_steps(case: &Case, steps: &[Step], names: &mut Names) -> Result<(), Str
                 return Err("leave looks at nothing".to_owned());
             }
             Step::Leave(_)
+            | Step::CompareBeside(_)
             | Step::SameProgram(_)
             | Step::WithinBudget(_)
             | Step::WholeSet(_)

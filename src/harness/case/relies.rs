@@ -71,6 +71,9 @@ impl Case {
                     all.uses(None);
                     all.bytes |= matches!(step.expect, DividedOutcome::Held);
                 }
+                // The second process is the same loader.
+                Step::LoadBeside(_) => all.uses(None),
+                Step::CompareBeside(_) => all.bytes = true,
                 Step::Compare(compare) => all.bytes |= compare.route == Route::Auto,
                 Step::Cli(_) => all.program = true,
                 _ => {}

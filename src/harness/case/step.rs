@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::beside::{CompareBeside, LoadBeside};
 use super::cheat::{Remove, Tamper, UseAfterUnload};
 use super::cli::Cli;
 use super::closing::{SameProgram, WithinBudget};
@@ -31,6 +32,10 @@ pub enum Step {
     Load(Load),
     /// Load a model divided over ranks, and compare the slices of each.
     Divide(Divide),
+    /// Ask a second process of the loader for a load, and stop it in the middle.
+    LoadBeside(LoadBeside),
+    /// Let that load go on, and compare what the second process holds.
+    CompareBeside(CompareBeside),
     /// Fetch every tensor's bytes and compare them with the file's.
     Compare(Compare),
     /// Write into exported device memory from here, then see the change through the loader's

@@ -1,4 +1,4 @@
-//! Changes a file right after the loader has opened it.
+//! Changes a file right after the loader has opened it, or does something else at this moment.
 //!
 //! The kernel reports the open (inotify), so the change happens while the loader reads the open
 //! file, usually before it could open the path a second time. The time of the change is recorded,
@@ -32,18 +32,39 @@ pub struct Ambush {
     thread: JoinHandle<io::Result<Option<Instant>>>,
 }
 
+impl Change {
+    fn make(&self, path: &Path) -> io::Result<()> {
+        match self {
+            Change::Replace(other) => std::fs::rename(other, path),
+            Change::Cut(bytes) => regular::open_to_write(path)?.set_len(*bytes),
+        }
+    }
+}
+
 impl Ambush {
     /// Watches `path` and changes it when it is first opened.
     ///
     /// # Errors
     /// If inotify is not available.
     pub fn lay(path: &Path, change: Change) -> io::Result<Ambush> {
+        let at = path.to_owned();
+        Ambush::at_open(path, move || change.make(&at))
+    }
+
+    /// Watches `path` and does something when it is first opened.
+    ///
+    /// # Errors
+    /// If inotify is not available.
+    pub fn at_open(
+        path: &Path,
+        does: impl FnOnce() -> io::Result<()> + Send + 'static,
+    ) -> io::Result<Ambush> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
         inotify.add_watch(path, AddWatchFlags::IN_OPEN)?;
         let stop = Arc::new(AtomicBool::new(false));
         let thread = std::thread::spawn({
-            let (path, stop) = (path.to_owned(), Arc::clone(&stop));
-            move || wait_and_change(&inotify, &path, &change, &stop)
+            let stop = Arc::clone(&stop);
+            move || wait_and_do(&inotify, does, &stop)
         });
         Ok(Ambush { stop, thread })
     }
@@ -58,10 +79,9 @@ impl Ambush {
     }
 }
 
-fn wait_and_change(
+fn wait_and_do(
     inotify: &Inotify,
-    path: &Path,
-    change: &Change,
+    does: impl FnOnce() -> io::Result<()>,
     stop: &AtomicBool,
 ) -> io::Result<Option<Instant>> {
     while !stop.load(Ordering::Relaxed) {
@@ -69,12 +89,7 @@ fn wait_and_change(
         let pause = PollTimeout::try_from(Duration::from_millis(20)).unwrap_or(PollTimeout::ZERO);
         if poll(&mut waiting, pause)? > 0 {
             let began = Instant::now();
-            match change {
-                Change::Replace(other) => std::fs::rename(other, path)?,
-                Change::Cut(bytes) => {
-                    regular::open_to_write(path)?.set_len(*bytes)?;
-                }
-            }
+            does()?;
             return Ok(Some(began));
         }
     }

@@ -163,6 +163,11 @@ pub(super) fn card_of_first() -> OtherCard<impl FnMut(Device) -> Device + Send> 
     OtherCard(move |asked| *first.get_or_insert(asked))
 }
 
+/// The first card.
+pub(super) fn card_zero() -> OtherCard<impl FnMut(Device) -> Device + Send> {
+    OtherCard(|_asked| Device::Cuda(0))
+}
+
 /// The card in the machine's own order, where `CUDA_VISIBLE_DEVICES` lists several.
 pub(super) fn card_in_own_order() -> OtherCard<impl FnMut(Device) -> Device + Send> {
     let listed = std::env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();

@@ -130,6 +130,15 @@ pub(super) fn of(step: &Step) -> Option<Stage> {
             let ranks = Name::begins("slices of rank ");
             stage(begins, vec![Name::Has(ANY_BYTES)]).also(fetched()).also([ranks])
         }
+        Step::LoadBeside(step) => stage(
+            format!("load {} in a second process to ", step.file),
+            vec![Name::is("the load of the second process")],
+        )
+        .also([Name::is(HELD)]),
+        Step::CompareBeside(_) => {
+            let checks = vec![Name::is("device"), Name::Has(BYTES)];
+            stage("compare what the second process holds", checks).also(fetched())
+        }
         Step::Poke(step) => stage(
             format!("write into {} by CUDA IPC, ", step.model),
             vec![

@@ -46,6 +46,21 @@ fn a_model_that_loses_a_rank_is_held_and_gone_after_its_step() {
 }
 
 #[test]
+fn a_second_process_loads_alone_and_before_it_is_compared() {
+    let with = |steps: &str| {
+        GOOD.replace("compare: {}", steps).replace("  files:", "  alone: true\n  files:")
+    };
+    let beside = "load_beside: {}\n    - compare_beside: {}";
+    assert!(read_text(&with(beside)).is_ok());
+    let first = complaint(&with("compare_beside: {}"));
+    assert!(first.contains("compare_beside without a load_beside"), "{first}");
+    let other = complaint(&with("load_beside: {file: other}"));
+    assert!(other.contains("no such file: other"), "{other}");
+    let shared = complaint(&GOOD.replace("compare: {}", beside));
+    assert!(shared.contains("`alone: true`: load_beside"), "{shared}");
+}
+
+#[test]
 fn mistakes_are_named_with_their_place() {
     let changed = |from: &str, to: &str| complaint(&GOOD.replace(from, to));
     for (complaint, place, word) in [

@@ -2,6 +2,7 @@
 
 pub mod ahead;
 pub mod answer_file;
+pub mod beside;
 pub mod card;
 pub mod case_end;
 mod cell;
@@ -14,6 +15,7 @@ mod made;
 pub mod model;
 pub mod published_name_dir;
 pub mod room;
+mod second;
 pub mod setting;
 pub mod shared_models;
 pub mod view;
@@ -33,6 +35,7 @@ use self::filled::Filled;
 pub use self::held::{FixtureOnDisk, Model, Residues};
 use self::model::PlacedModel;
 use self::published_name_dir::PublishedNameDir;
+use self::second::Second;
 use crate::contract::reply::{Introduction, Reply};
 use crate::contract::request::{Request, Stat, Unload};
 use crate::contract::{Capability, Class, Device, Failure};
@@ -75,6 +78,7 @@ pub struct CaseRun<'a> {
     pub residues: BTreeMap<String, Residues>,
     /// Device memory that the harness occupies.
     pub ballast: Option<Filled>,
+    second: Option<Second>,
     /// The steps so far.
     pub steps: Vec<StepRecord>,
     /// Time spent waiting for the loader.
@@ -124,6 +128,7 @@ impl<'a> CaseRun<'a> {
             highest: None,
             residues: BTreeMap::new(),
             ballast: None,
+            second: None,
             steps: Vec::new(),
             loader_time: Duration::ZERO,
             evidence_time: Duration::ZERO,

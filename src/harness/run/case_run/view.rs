@@ -1,5 +1,6 @@
 //! What a loader's process sees of the machine's cards, and which card it means by the name of a device.
 
+use super::case_end::CaseEnd;
 use crate::contract::Device;
 use crate::gpu::{self, GpuError};
 use crate::harness::case::Environment;
@@ -35,6 +36,21 @@ pub fn card(environment: Environment, device: Device, cards: u32) -> Device {
             Device::Cuda(cards - 1 - ordinal)
         }
         _ => device,
+    }
+}
+
+/// The card behind a device; the first one behind the last.
+///
+/// # Errors
+/// Untested, where the cards cannot be counted.
+pub fn next_card(device: Device) -> Result<Device, CaseEnd> {
+    match device {
+        Device::Cpu => Err(CaseEnd::Fault("a card behind host memory".to_owned())),
+        Device::Cuda(ordinal) => {
+            let cards =
+                gpu::device_count().map_err(|error| CaseEnd::Untested(error.to_string()))?;
+            Ok(Device::Cuda((ordinal + 1) % cards.max(1)))
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! Each family of steps has a file or a folder. Steps do not import each other: what several of
 //! them need is in the files of the second list, which are not steps.
 
+mod beside;
 mod bytes;
 mod cli;
 mod closing;
@@ -53,6 +54,7 @@ pub fn carry_out(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
         })
         .and_then(|()| case.steps.iter().try_for_each(|each| carry_out_step(case_run, each)));
     case_run.ballast = None;
+    case_run.end_beside();
     let broken = case_run.steps.iter().flat_map(|step| &step.checks).any(|check| !check.held);
     let done = match done {
         // A check that is policy alone did not end the case.
@@ -114,6 +116,8 @@ fn dispatch(case_run: &mut CaseRun<'_>, step: &Step) -> Result<(), CaseEnd> {
         Step::UseAfterUnload(step) => use_after_unload::use_after_unload(case_run, step),
         Step::Tamper(step) => tamper::tamper(case_run, step),
         Step::MalformedRequest(step) => load::malformed_request(case_run, step),
+        Step::LoadBeside(step) => beside::load_beside(case_run, step),
+        Step::CompareBeside(_) => beside::compare_beside(case_run),
         Step::Compare(step) => bytes::compare(case_run, step),
         Step::Poke(step) => bytes::poke(case_run, step),
         Step::Device(step) => device::describe(case_run, step),

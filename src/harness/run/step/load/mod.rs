@@ -23,18 +23,19 @@ use super::times::times;
 use crate::contract::reply::{Loaded, Reply};
 use crate::contract::request::{self, Request};
 use crate::contract::{Capability, Device};
-use crate::gpu;
 use crate::harness::case::expect::LoadOutcome;
 use crate::harness::case::seal::Sealing;
 use crate::harness::case::step::{Load, MalformedRequest, Meanwhile, Pin, Stat, Unload, Write};
 use crate::harness::fixture::Fixture;
 use crate::harness::record::{Basis, Check, Digits};
-use crate::harness::run::case_run::{CaseEnd, CaseRun, FixtureOnDisk, failure_claim, summary};
+use crate::harness::run::case_run::{
+    CaseEnd, CaseRun, FixtureOnDisk, failure_claim, summary, view,
+};
 
 /// Asks for a load and judges the result.
 pub fn load(case_run: &mut CaseRun<'_>, step: &Load) -> Result<(), CaseEnd> {
     let device = match step.next_card {
-        true => next_card(case_run.device())?,
+        true => view::next_card(case_run.device())?,
         false => step.device.unwrap_or(case_run.device()),
     };
     let sealing = sealing(case_run, step);
@@ -106,18 +107,6 @@ pub fn load(case_run: &mut CaseRun<'_>, step: &Load) -> Result<(), CaseEnd> {
         (LoadOutcome::OneOf(_), Ok(loaded)) => {
             keep(case_run, (&step.file, &step.name), (step.keep, device), &loaded)?;
             one_whole_file(case_run, step, &loaded)
-        }
-    }
-}
-
-/// The card behind a device; the first one behind the last.
-fn next_card(device: Device) -> Result<Device, CaseEnd> {
-    match device {
-        Device::Cpu => Err(CaseEnd::Fault("a card behind host memory".to_owned())),
-        Device::Cuda(ordinal) => {
-            let cards =
-                gpu::device_count().map_err(|error| CaseEnd::Untested(error.to_string()))?;
-            Ok(Device::Cuda((ordinal + 1) % cards.max(1)))
         }
     }
 }

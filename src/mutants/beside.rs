@@ -1,0 +1,129 @@
+//! Mutants of which two processes get in each other's way: they share the memory of weights, or a lock.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use super::between::{Answer, Between, between, handle};
+use super::mutant::Mutant;
+use crate::contract::reply::Reply;
+use crate::contract::request::{Load, Request, Unload};
+use crate::contract::{Device, Loader};
+use crate::loader::ReferenceLoader;
+
+/// The mutants of this module.
+pub(super) const ALL: &[Mutant] = &[
+    Mutant {
+        name: "segment-by-number",
+        lie: "keeps the weights of its first model under a name that the first model of every process has",
+        seen_in: "programs that name shared memory by the rank or the slot",
+        needs_gpu: false,
+        make: || between(Segments::default()),
+    },
+    Mutant {
+        name: "machine-locked-in-load",
+        lie: "takes a lock of the machine for each load, and answers nothing about a model while another process has it",
+        seen_in: "programs that guard the device with a lock file",
+        needs_gpu: false,
+        make: || between(Locked::default()),
+    },
+];
+
+/// The folder in which all processes of a run have their own. It stands for `/dev/shm` and `/run`, where a mutant that
+/// is killed would leave something behind.
+fn of_the_machine(request: &Request) -> Option<PathBuf> {
+    let Request::Hello(hello) = request else { return None };
+    hello.scratch.parent().map(Path::to_owned)
+}
+
+/// Keeps the weights of models in host memory in segments that are named by the model's number.
+#[derive(Default)]
+struct Segments {
+    folder: PathBuf,
+    /// The number of each model, and how it was loaded, by handle.
+    models: BTreeMap<u64, (usize, Load)>,
+}
+
+impl Segments {
+    fn path(&self, number: usize) -> PathBuf {
+        self.folder.join(format!("segment-{number}"))
+    }
+
+    /// Puts the weights of a model into the segment with the first number that this process does not use.
+    fn put(&mut self, handle: u64, load: Load) {
+        // What is spread over several files stays honest.
+        let of_one_file = load.path.extension().is_none_or(|ending| ending != "json");
+        if load.device != Device::Cpu || !load.format.is_usual() || !of_one_file {
+            return;
+        }
+        let is_free = |number: &usize| self.models.values().all(|(used, _)| used != number);
+        let Some(number) = (0..).find(is_free) else { return };
+        // If there can be no segment, no lie is told: the mutant survives, and the audit fails.
+        let written = fs::read(&load.path).and_then(|bytes| fs::write(self.path(number), bytes));
+        if written.is_ok() {
+            self.models.insert(handle, (number, load));
+        }
+    }
+
+    /// A load of what the segment of a model holds now.
+    fn there(&self, handle: u64) -> Option<Load> {
+        let (number, load) = self.models.get(&handle)?;
+        let path = Some(self.path(*number)).filter(|path| path.exists())?;
+        Some(Load { path, expect_sha256: None, seal: None, admit: false, ..load.clone() })
+    }
+}
+
+impl Between for Segments {
+    fn answer(&mut self, loader: &mut ReferenceLoader, mut request: Request) -> Answer {
+        if let Some(folder) = of_the_machine(&request) {
+            self.folder = folder;
+        }
+        match &request {
+            Request::Load(load) => {
+                let load = load.clone();
+                let reply = loader.answer(request)?;
+                if let Reply::Load(loaded) = &reply {
+                    self.put(loaded.handle, load);
+                }
+                return Ok(reply);
+            }
+            Request::Unload(Unload { handle }) => {
+                if let Some((number, _)) = self.models.remove(handle) {
+                    let _gone = fs::remove_file(self.path(number));
+                }
+                return loader.answer(request);
+            }
+            _ => {}
+        }
+        let Some((own, there)) = handle(&mut request).and_then(|own| {
+            let there = self.there(*own)?;
+            Some((own, there))
+        }) else {
+            return loader.answer(request);
+        };
+        let there = loader.load(there)?.handle;
+        *own = there;
+        let answer = loader.answer(request);
+        loader.unload(Unload { handle: there })?;
+        answer
+    }
+}
+
+/// Holds a lock of the machine while it loads, and while it answers about a model.
+#[derive(Default)]
+struct Locked {
+    folder: PathBuf,
+}
+
+impl Between for Locked {
+    fn answer(&mut self, loader: &mut ReferenceLoader, mut request: Request) -> Answer {
+        if let Some(folder) = of_the_machine(&request) {
+            self.folder = folder;
+        }
+        let locks = matches!(request, Request::Load(_)) || handle(&mut request).is_some();
+        // Without a lock, no lie is told.
+        let lock = locks.then(|| File::create(self.folder.join("lock"))).and_then(Result::ok);
+        let _held = lock.as_ref().map(File::lock);
+        loader.answer(request)
+    }
+}
