@@ -74,9 +74,11 @@ fn a_later_attempt_stops_a_load_sooner() {
             version: String::new(),
             capabilities: Default::default(),
         };
-        let spawn = Spawn::new("/bin/true", std::env::temp_dir());
+        // What is in its folder ends with it, so the folder is no other process's.
+        let folder = tempfile::tempdir().unwrap();
+        let spawn = Spawn::new("/bin/true", folder.path());
         let client = Box::new(Pipe::start(&spawn).unwrap());
-        let new = Second::new(client, introduction, std::env::temp_dir());
+        let new = Second::new(client, introduction, folder.path().to_owned());
         Second { loads, took: Duration::from_millis(80), ..new }
     };
     let waits = |loads| [0, 1, 2].map(|attempt| second(loads).runs_for(attempt).as_millis());
