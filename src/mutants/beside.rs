@@ -3,6 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{io, thread};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::between::{Answer, Between, between, handle};
 use super::mutant::Mutant;
@@ -25,7 +30,14 @@ pub(super) const ALL: &[Mutant] = &[
         lie: "takes a lock of the machine for each load, and answers nothing about a model while another process has it",
         seen_in: "programs that guard the device with a lock file",
         needs_gpu: false,
-        make: || between(Locked::default()),
+        make: || between(Locked { wakes: false, ..Locked::default() }),
+    },
+    Mutant {
+        name: "machine-locked-and-woken",
+        lie: "the same, and wakes the process that has the lock where somebody has stopped it",
+        seen_in: "no product yet: a loader that knows how it is tried",
+        needs_gpu: false,
+        make: || between(Locked { wakes: true, ..Locked::default() }),
     },
 ];
 
@@ -113,6 +125,27 @@ impl Between for Segments {
 #[derive(Default)]
 struct Locked {
     folder: PathBuf,
+    /// Whether it lets whoever has the lock go on.
+    wakes: bool,
+}
+
+impl Locked {
+    /// Waits for the lock. While another process has it, that one is told to go on.
+    fn wait(&self, lock: &File) -> io::Result<()> {
+        let holder = self.folder.join("holder");
+        while self.wakes && lock.try_lock().is_err() {
+            let pid = fs::read_to_string(&holder).ok().and_then(|pid| pid.parse().ok());
+            if let Some(pid) = pid {
+                // One that is gone has no lock.
+                let _gone = kill(Pid::from_raw(pid), Signal::SIGCONT);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        match self.wakes {
+            true => fs::write(&holder, std::process::id().to_string()),
+            false => lock.lock(),
+        }
+    }
 }
 
 impl Between for Locked {
@@ -123,7 +156,7 @@ impl Between for Locked {
         let locks = matches!(request, Request::Load(_)) || handle(&mut request).is_some();
         // Without a lock, no lie is told.
         let lock = locks.then(|| File::create(self.folder.join("lock"))).and_then(Result::ok);
-        let _held = lock.as_ref().map(File::lock);
+        let _held = lock.as_ref().map(|lock| self.wait(lock));
         loader.answer(request)
     }
 }

@@ -129,6 +129,11 @@ __device__ __forceinline__ u64 descriptor(u32 address) {
     return (u64)(address >> 4 & 0x3fff) | 1ull << 16 | 64ull << 32 | 1ull << 62;
 }
 
+// A tile's rows of 128 bytes, swizzled: where eight values of a row lie.
+__device__ __forceinline__ u32 swizzled(u32 tile, u32 row, u32 eight) {
+    return tile + row * 128 + ((eight ^ (row & 7)) << 4);
+}
+
 // A ring of slots: the barriers of full ones, then those of empty ones.
 template <u32 SLOTS> struct Ring {
     u32 barriers, slot, phase;

@@ -43,9 +43,6 @@ template <u32 COLUMNS> __device__ __forceinline__ void find_scales(
 }
 #endif
 
-// Where a part of 64 outputs of a row lies in shared memory: eight outputs, in 16 bytes. Eight rows differ in all banks.
-__device__ __forceinline__ u32 staged(u32 at, u32 row, u32 eight) { return at + row * 128 + ((eight ^ row % 8) << 4); }
-
 // Four matrices of 8 by 8 of which a thread has two neighbours of a column: stored by rows, each at the address of a thread.
 __device__ __forceinline__ void stage_matrices(u32 at, const u32* of) {
     asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};"
@@ -110,7 +107,7 @@ template <u32 COLUMNS> __device__ __forceinline__ void store_gated(
             for (u32 part = 0; part < PRODUCT_PARTS; part++) turned[part][n] = both[part];
         }
         // Threads of one matrix have its rows; where there are two matrices, the others store them once more.
-        const u32 at = staged(slot, (first + lane / 8 % AT_ONCE) * 8 + lane % 8, own / 32);
+        const u32 at = swizzled(slot, (first + lane / 8 % AT_ONCE) * 8 + lane % 8, own / 32);
         #pragma unroll
         for (u32 part = 0; part < PRODUCT_PARTS; part++) {
             if (AT_ONCE < 4) turned[part][2] = turned[part][0], turned[part][3] = turned[part][1];
@@ -126,7 +123,7 @@ template <u32 COLUMNS> __device__ __forceinline__ void store_gated(
         const u32 row = place.row + line, column = place.output + eight * 8;
         uint4 some;
         asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
-            : "=r"(some.x), "=r"(some.y), "=r"(some.z), "=r"(some.w) : "r"(staged(slot + part * PART, line, eight)));
+            : "=r"(some.x), "=r"(some.y), "=r"(some.z), "=r"(some.w) : "r"(swizzled(slot + part * PART, line, eight)));
         u16* to = product.parts + part * product.count() + (u64)row * width + column;
         if (row < of.rows && column < width) *(uint4*)to = some;
     }

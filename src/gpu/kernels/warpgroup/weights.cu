@@ -15,11 +15,6 @@ __device__ __forceinline__ u32 window_of(u32 exponent) { return exponent == 128 
 __device__ __forceinline__ int power_of_window(u32 window) { return 110 - 32 * (int)window; }
 __device__ __forceinline__ float power_of_two(int power) { return __uint_as_float((u32)(127 + power) << 23); }
 
-// A tile's rows of 128 bytes, swizzled: where eight values of a row lie.
-__device__ __forceinline__ u32 swizzled(u32 tile, u32 row, u32 eight) {
-    return tile + row * 128 + ((eight ^ (row & 7)) << 4);
-}
-
 // Four matrices of 8 by 8, a row from the address of each thread.
 __device__ __forceinline__ void fetch_matrices(u32* into, u32 from) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"

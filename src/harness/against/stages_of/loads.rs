@@ -137,7 +137,8 @@ pub(super) fn of(step: &Step) -> Option<Stage> {
         .also([Name::is(HELD)]),
         Step::CompareBeside(_) => {
             let checks = vec![Name::is("device"), Name::Has(BYTES)];
-            stage("compare what the second process holds", checks).also(fetched())
+            let answered = [Name::is("the stopped process"), Name::is(HELD)];
+            stage("compare what the second process holds", checks).also(fetched()).also(answered)
         }
         Step::Poke(step) => stage(
             format!("write into {} by CUDA IPC, ", step.model),

@@ -10,6 +10,10 @@ use crate::contract::reply::Reply;
 use crate::contract::request;
 use crate::contract::{Device, Failure};
 use crate::harness::client::{self, Exchange, GOODBYE, Pipe};
+use crate::harness::record::{Basis, Check};
+
+/// What is checked of a process that was stopped.
+const STANDS: &str = "the stopped process";
 
 /// The answer to a request.
 pub type Answer = Result<Reply, Failure>;
@@ -64,11 +68,12 @@ impl CaseRun<'_> {
         let bytes = self.file(file)?.fixture.bytes.len() as u64;
         let second = self.second.as_mut().ok_or_else(nobody)?;
         let client = second.client.take().ok_or_else(nobody)?;
-        let starts = if second.loads == 0 { FIRST_ANSWER } else { 1 };
+        second.loads += u32::from(attempt == 0);
+        let starts = if second.loads == 1 && attempt == 0 { FIRST_ANSWER } else { 1 };
         let patience = setting.patience * starts + Duration::from_micros(bytes / 10);
         let bounds = (patience, setting.manifest.memory_bytes());
-        let begun = UnderWay::begin(client, (load, file), bounds, second.runs_for(attempt));
-        second.loads += 1;
+        let (scratch, runs_for) = (&second.scratch, second.runs_for(attempt));
+        let begun = UnderWay::begin(client, scratch, (load, file), bounds, runs_for);
         let under_way = second.under_way.insert(begun.map_err(fault)?);
         match under_way.stopped_or_answered()? {
             None => Ok(None),
@@ -86,8 +91,16 @@ impl CaseRun<'_> {
     pub fn answer_beside(&mut self) -> Result<Option<(String, Device, Answer)>, CaseEnd> {
         let under_way = self.second.as_mut().and_then(|second| second.under_way.take());
         let Some(under_way) = under_way else { return Ok(None) };
+        let stands = match under_way.stands() {
+            true => Ok("it stands still".to_owned()),
+            false => Err("somebody let it go on".to_owned()),
+        };
         let stood = under_way.go_on();
-        let answer = self.arrived(under_way.answer()?, stood)?;
+        let wanted = "it stands still until the judge lets it go on";
+        let check = Check::judged(STANDS, wanted, stands, Basis::Observed);
+        let arrived = under_way.answer()?;
+        let answer = self.arrived(arrived, stood)?;
+        self.check(check)?;
         let (file, device) = under_way.of;
         Ok(Some((file, device, answer)))
     }

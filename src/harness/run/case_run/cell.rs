@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown, lchown};
 use std::path::{Path, PathBuf};
 
 use super::setting::Setting;
@@ -72,7 +72,8 @@ impl Setting {
         order.told = Some(logs.join(format!("told-{random:016x}.json")));
         if let Some(user) = order.user {
             chown(&work, Some(user), Some(user))?;
-            chown(&own, Some(user), Some(user))?;
+            // A loader that runs already can put a link in its place.
+            lchown(&own, Some(user), Some(user))?;
             fs::set_permissions(&self.scratch, fs::Permissions::from_mode(0o711))?;
         }
         order.views = Views {

@@ -71,7 +71,9 @@ fn hold(
     let loaded = match answer {
         Ok(Reply::Load(loaded)) => loaded,
         Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to load", other.verb()))),
-        Err(failure) => return Err(case_run.not_loaded(file, &failure)),
+        Err(failure) => {
+            return case_run.with_beside(|other| Err(other.not_loaded(file, &failure)));
+        }
     };
     case_run.with_beside(|other| {
         keep::keep(other, (file, MODEL), (DtypePolicy::Stored, device), &loaded)

@@ -4,7 +4,7 @@ mod still;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -31,6 +31,9 @@ const ON_ITS_WAY: Duration = Duration::from_millis(20);
 /// A load that is stopped has so many times the usual patience. Whoever waits for its answer gives up before.
 const STOPPED: u32 = 32;
 
+/// How long a killed process may take to end.
+const ENDING: Duration = Duration::from_secs(10);
+
 /// A load is stopped after none, one, two or three of so many parts of the time that the last one took.
 const PARTS: u32 = 4;
 
@@ -49,7 +52,7 @@ pub struct Second {
     pub loaded: BTreeMap<String, Model>,
     /// A load that it has not answered yet.
     pub under_way: Option<UnderWay>,
-    /// How many loads it was asked for.
+    /// How many loads it was asked for; several attempts at one count once.
     pub loads: u32,
     /// How long the last one took.
     pub took: Duration,
@@ -82,9 +85,9 @@ impl Second {
         }
     }
 
-    /// How long a load goes on before it is stopped. A later attempt stops it sooner.
+    /// How long a load goes on before it is stopped. A later attempt at the same load stops it sooner.
     pub fn runs_for(&self, attempt: u32) -> Duration {
-        self.took * (self.loads % PARTS) / PARTS / (1 << attempt.min(16))
+        self.took * (self.loads.saturating_sub(1) % PARTS) / PARTS / (1 << attempt.min(16))
     }
 }
 
@@ -95,6 +98,7 @@ impl UnderWay {
     /// If the file cannot be watched.
     pub fn begin(
         mut client: Box<dyn Client>,
+        scratch: &Path,
         (load, of): (&Load, &str),
         (patience, memory_bytes): (Duration, Option<u64>),
         runs_for: Duration,
@@ -103,10 +107,10 @@ impl UnderWay {
         let process = process.ok_or_else(|| io::Error::other("it has no process id"))?;
         let still = Arc::new(Mutex::new(None));
         let watch = Ambush::at_open(&load.path, {
-            let still = Arc::clone(&still);
+            let (still, scratch) = (Arc::clone(&still), scratch.to_owned());
             move || {
                 thread::sleep(runs_for);
-                let stopped = Still::of(process.0);
+                let stopped = Still::of(process, &scratch);
                 *still.lock().unwrap_or_else(PoisonError::into_inner) = Some(stopped);
                 Ok(())
             }
@@ -148,6 +152,12 @@ impl UnderWay {
         Ok(arrived)
     }
 
+    /// Whether the process still stands, if it was stopped.
+    pub fn stands(&self) -> bool {
+        let still = self.still.lock().unwrap_or_else(PoisonError::into_inner);
+        still.as_ref().is_none_or(Still::stands)
+    }
+
     /// Lets the process go on. Returns how long it stood still.
     pub fn go_on(&self) -> Duration {
         let still = self.still.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -167,9 +177,13 @@ impl UnderWay {
         self.kill();
         let after_ms = u64::try_from(self.patience.as_millis()).unwrap_or(u64::MAX);
         let late = Broken::TimedOut { after_ms, clock: Clock::Deadline };
-        let lost = |_| CaseEnd::Fault("nobody waits for the second process".to_owned());
-        let (client, exchange) = self.answer.recv().map_err(lost)?;
-        Ok((client, Exchange { outcome: Outcome::Broken(late), ..exchange }))
+        match self.answer.recv_timeout(ENDING) {
+            Ok((client, exchange)) => {
+                Ok((client, Exchange { outcome: Outcome::Broken(late), ..exchange }))
+            }
+            // Whoever keeps its pipe open keeps a thread waiting, and not the run.
+            Err(_) => Err(CaseEnd::Broken(late)),
+        }
     }
 
     /// Kills the process.

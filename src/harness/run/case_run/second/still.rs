@@ -1,5 +1,7 @@
 //! A process that is stopped, with all that it has started.
 
+use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -9,32 +11,71 @@ use crate::harness::family;
 /// A process may start another one while it is stopped; so often is looked for more.
 const LOOKS: usize = 8;
 
+/// How long a stopped process may be in the kernel before it stands still.
+const IN_KERNEL: Duration = Duration::from_secs(2);
+
+/// How often is looked whether it does.
+const LOOK: Duration = Duration::from_micros(200);
+
 /// Processes that stand still. They go on when this is dropped.
 #[derive(Debug)]
 pub struct Still {
     stopped: Vec<(u32, u64)>,
+    /// Whether they were seen to stand still.
+    stood: bool,
     since: Instant,
 }
 
 impl Still {
-    /// Stops a process and every live one below it.
-    pub fn of(pid: u32) -> Still {
-        let mut still = Still { stopped: Vec::new(), since: Instant::now() };
+    /// Stops a process, by its id and start time, with every live one below it, and those that were started with this
+    /// folder as theirs: they may have another parent by now.
+    pub fn of(process: (u32, u64), scratch: &Path) -> Still {
+        let mut still = Still { stopped: Vec::new(), stood: false, since: Instant::now() };
+        // Those below it first: to look at all processes takes longer.
+        still.stop(std::iter::once(process.0).chain(family::below(process.0)), Some(process));
         for _ in 0..LOOKS {
             let before = still.stopped.len();
-            for one in std::iter::once(pid).chain(family::below(pid)) {
-                let known = still.stopped.iter().any(|(pid, _)| *pid == one);
-                if let Some(start) = family::start_time(one).filter(|_| !known)
-                    && family::signal_to(one, start, Signal::SIGSTOP)
-                {
-                    still.stopped.push((one, start));
-                }
-            }
+            still.stop(family::below(process.0).into_iter(), None);
+            still.stop(family::started_for(scratch).into_iter(), None);
             if still.stopped.len() == before {
                 break;
             }
         }
+        // The signal counts when a call to the kernel has ended, which may take some time.
+        while !still.stood && still.since.elapsed() < IN_KERNEL {
+            still.stood = still.all_stand();
+            if !still.stood {
+                thread::sleep(LOOK);
+            }
+        }
+        still.since = Instant::now();
         still
+    }
+
+    fn stop(&mut self, all: impl Iterator<Item = u32>, known: Option<(u32, u64)>) {
+        for pid in all {
+            let start = match known {
+                Some((one, start)) if one == pid => Some(start),
+                _ => family::start_time(pid),
+            };
+            let fresh = start.filter(|start| !self.stopped.contains(&(pid, *start)));
+            if let Some(start) =
+                fresh.filter(|start| family::signal_to(pid, *start, Signal::SIGSTOP))
+            {
+                self.stopped.push((pid, start));
+            }
+        }
+    }
+
+    /// Whether all of them that live stand as they did. Nobody but the judge lets them go on.
+    pub fn stands(&self) -> bool {
+        !self.stood || self.all_stand()
+    }
+
+    fn all_stand(&self) -> bool {
+        let goes_on =
+            |(pid, start): &(u32, u64)| family::lives(*pid, *start) && !family::is_stopped(*pid);
+        !self.stopped.iter().any(goes_on)
     }
 
     /// How long they have stood still.
@@ -66,7 +107,9 @@ mod tests {
             Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
         let mut said = BufReader::new(shell.stdout.take().unwrap()).lines();
         while said.next().unwrap().unwrap() != "child" {}
-        let still = Still::of(shell.id());
+        let folder = tempfile::tempdir().unwrap();
+        let start = family::start_time(shell.id()).unwrap();
+        let still = Still::of((shell.id(), start), folder.path());
         // The child may be in the middle of starting a process, and its own state then says nothing.
         let begin = Instant::now();
         while !family::is_stopped(shell.id()) && begin.elapsed() < Duration::from_secs(10) {
