@@ -243,6 +243,7 @@ const ROWS: &[Row] = &[
         "stopped in the middle, or over before it could be stopped",
         &[Is("the load of the second process")],
     ),
+    of(Judged, "it stands still until the judge lets it go on", &[Is("the stopped process")]),
     of(
         Judged,
         "slices that keep every rule of parallel plans",

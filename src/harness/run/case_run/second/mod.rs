@@ -136,16 +136,17 @@ impl UnderWay {
         let arrived = loop {
             match self.answer.recv_timeout(LOOK) {
                 Err(RecvTimeoutError::Timeout) if stands() => {
-                    break self.answer.recv_timeout(ON_ITS_WAY).ok();
+                    break Ok(self.answer.recv_timeout(ON_ITS_WAY).ok());
                 }
                 Err(RecvTimeoutError::Timeout) if self.began.elapsed() < self.patience => {}
-                Err(_) => break Some(self.late()?),
-                Ok(arrived) => break Some(arrived),
+                Err(_) => break self.late().map(Some),
+                Ok(arrived) => break Ok(Some(arrived)),
             }
         };
-        // From here on nothing stops the process any more.
+        // From here on nothing stops the process any more, and nobody watches.
         let watched = self.watch.take().map(Ambush::end).transpose();
         watched.map_err(|error| CaseEnd::Fault(format!("watching a file: {error}")))?;
+        let arrived = arrived?;
         if arrived.is_some() {
             self.go_on();
         }

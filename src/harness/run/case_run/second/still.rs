@@ -31,12 +31,12 @@ impl Still {
     /// folder as theirs: they may have another parent by now.
     pub fn of(process: (u32, u64), scratch: &Path) -> Still {
         let mut still = Still { stopped: Vec::new(), stood: false, since: Instant::now() };
-        // Those below it first: to look at all processes takes longer.
-        still.stop(std::iter::once(process.0).chain(family::below(process.0)), Some(process));
+        still.stop(process);
         for _ in 0..LOOKS {
             let before = still.stopped.len();
-            still.stop(family::below(process.0).into_iter(), None);
-            still.stop(family::started_for(scratch).into_iter(), None);
+            // Those below it first: to look at all processes takes longer.
+            still.stop_all(family::below(process.0));
+            still.stop_all(family::started_for(scratch));
             if still.stopped.len() == before {
                 break;
             }
@@ -52,18 +52,15 @@ impl Still {
         still
     }
 
-    fn stop(&mut self, all: impl Iterator<Item = u32>, known: Option<(u32, u64)>) {
-        for pid in all {
-            let start = match known {
-                Some((one, start)) if one == pid => Some(start),
-                _ => family::start_time(pid),
-            };
-            let fresh = start.filter(|start| !self.stopped.contains(&(pid, *start)));
-            if let Some(start) =
-                fresh.filter(|start| family::signal_to(pid, *start, Signal::SIGSTOP))
-            {
-                self.stopped.push((pid, start));
-            }
+    fn stop_all(&mut self, pids: impl IntoIterator<Item = u32>) {
+        let started = |pid| Some((pid, family::start_time(pid)?));
+        pids.into_iter().filter_map(started).for_each(|process| self.stop(process));
+    }
+
+    fn stop(&mut self, (pid, start): (u32, u64)) {
+        let known = self.stopped.contains(&(pid, start));
+        if !known && family::signal_to(pid, start, Signal::SIGSTOP) {
+            self.stopped.push((pid, start));
         }
     }
 
@@ -121,5 +118,23 @@ mod tests {
         family::end(&|| family::descendants(shell.id()), Duration::ZERO);
         shell.kill().unwrap();
         shell.wait().unwrap();
+    }
+
+    #[test]
+    fn a_process_that_somebody_lets_go_on_does_not_stand() {
+        let mut cat = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let (folder, pid) = (tempfile::tempdir().unwrap(), cat.id());
+        let start = family::start_time(pid).unwrap();
+        let still = Still::of((pid, start), folder.path());
+        assert!(still.stood && still.stands(), "{still:?}");
+        assert!(family::signal_to(pid, start, Signal::SIGCONT));
+        let begin = Instant::now();
+        while family::is_stopped(pid) && begin.elapsed() < Duration::from_secs(10) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert!(!still.stands(), "{still:?}");
+        cat.kill().unwrap();
+        cat.wait().unwrap();
+        assert!(still.stands(), "one that has ended does not go on");
     }
 }
