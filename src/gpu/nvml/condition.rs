@@ -108,8 +108,7 @@ pub(super) fn state(device: &Device<'_>) -> CardState {
             .memory_info()
             .map(|memory| (memory.free, memory.total))
             .map_err(|error| explain("nvmlDeviceGetMemoryInfo_v2", error)),
-        processes: processes(device)
-            .map_err(|error| explain("nvmlDeviceGetComputeRunningProcesses_v3", error)),
+        processes: processes(device),
         confidential: confidential(device)
             .map_err(|error| explain("nvmlSystemGetConfComputeSettings", error)),
     }
@@ -153,12 +152,15 @@ fn rows(device: &Device<'_>) -> Result<RemappedRows, NvmlError> {
     Ok(RemappedRows { pending: next()?, failed: next()? })
 }
 
-fn processes(device: &Device<'_>) -> Result<Vec<(u32, Option<u64>)>, NvmlError> {
+/// Reads which processes have a compute context, and what each holds.
+pub(super) fn processes(device: &Device<'_>) -> Result<Vec<(u32, Option<u64>)>, GpuError> {
     let one = |bytes| match bytes {
         UsedGpuMemory::Used(bytes) => Some(bytes),
         UsedGpuMemory::Unavailable => None,
     };
-    let listed = device.running_compute_processes()?;
+    let listed = device.running_compute_processes();
+    let listed =
+        listed.map_err(|error| explain("nvmlDeviceGetComputeRunningProcesses_v3", error))?;
     Ok(listed.into_iter().map(|process| (process.pid, one(process.used_gpu_memory))).collect())
 }
 

@@ -57,6 +57,13 @@ pub fn process_memory(pid: u32, ordinal: u32) -> Result<Option<u64>, GpuError> {
     session.process_bytes(&device_uuid(ordinal)?, pid)
 }
 
+/// The processes with a compute context on the device, with the bytes that each holds where NVML knows them. The process
+/// ids are those of [`process_memory`].
+pub fn processes(ordinal: u32) -> Result<Vec<(u32, Option<u64>)>, GpuError> {
+    let session = Session::open()?;
+    condition::processes(&session.device(&device_uuid(ordinal)?)?)
+}
+
 /// Share of NVML's last sample period in which the device was busy, in percent, over all processes.
 pub fn utilization(ordinal: u32) -> Result<u32, GpuError> {
     let session = Session::open()?;
@@ -95,6 +102,7 @@ mod tests {
             ("gpu_uuid", gpu_uuid(0).map(drop)),
             ("device_used_bytes", device_used_bytes(0).map(drop)),
             ("process_memory", process_memory(std::process::id(), 0).map(drop)),
+            ("processes", processes(0).map(drop)),
             ("card_state", card_state(0).map(drop)),
             ("card_pace", card_pace(0).map(drop)),
             ("XidEvents", XidEvents::listen(0).map(drop)),

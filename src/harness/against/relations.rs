@@ -187,6 +187,8 @@ const ROWS: &[Row] = &[
         "device memory of device # not managed, at least # bytes",
         &[Is("kind of memory, by the driver")],
     ),
+    of(Within, "at least # bytes", &[Begins("memory of the loader on ")]),
+    of(Judged, "as the loader says", &[Begins("memory of the loader on ")]),
     of(
         Within,
         "elements at most # % off by root mean square, L2 norms below # % apart",

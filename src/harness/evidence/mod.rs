@@ -6,6 +6,7 @@ pub mod digest;
 pub mod health;
 pub mod machine;
 pub mod memory;
+pub mod on_card;
 pub mod program;
 pub mod reads;
 pub mod residue;

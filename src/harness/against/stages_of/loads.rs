@@ -44,9 +44,18 @@ pub(super) fn load(step: &Load, device: Device) -> Vec<Stage> {
 }
 
 /// What is compared as the bytes of a model are fetched, of each block or once.
-fn fetched() -> [Name; 3] {
-    ["kind of memory, by the driver", "SHA-256 of the file written", "size of the file written"]
-        .map(Name::is)
+fn fetched() -> [Name; 4] {
+    [
+        Name::is("kind of memory, by the driver"),
+        on_card(),
+        Name::is("SHA-256 of the file written"),
+        Name::is("size of the file written"),
+    ]
+}
+
+/// What NVML tells of the card of exported memory.
+pub(super) fn on_card() -> Name {
+    Name::begins("memory of the loader on ")
 }
 
 fn loaded(step: &Load, asked: &[LoadCheck]) -> Vec<Name> {

@@ -1,5 +1,6 @@
 //! Steps that run models.
 
+use super::loads::on_card;
 use crate::harness::against::refusal::{HELD, refusal};
 use crate::harness::against::stage::{Name, Stage, stage};
 use crate::harness::case::forward::{Forward, GoldenFlaw, Relation, Validate, WholeSet};
@@ -134,7 +135,7 @@ pub(super) fn of(step: &Step) -> Option<Stage> {
             format!("write other weights into {} by CUDA IPC", step.model),
             vec![Name::is("kind of memory, by the driver"), Name::is("output before")],
         )
-        .also([Name::is(RAN), Name::is("kind of memory, by the driver")])
+        .also([Name::is(RAN), Name::is("kind of memory, by the driver"), on_card()])
         .also(
             ["tokens given to ", "size of ", "shape of output ", "output with "].map(Name::begins),
         ),

@@ -6,6 +6,7 @@ use crate::contract::Device;
 use crate::contract::reply::{Placement, Reply};
 use crate::contract::request::{self, Request};
 use crate::gpu::{self, ImportedBuffer};
+use crate::harness::evidence::on_card;
 use crate::harness::record::{Basis, Check};
 use crate::harness::run::case_run::{CaseEnd, CaseRun};
 
@@ -17,7 +18,7 @@ pub struct Imported {
 }
 
 impl Imported {
-    /// Opens every exported block and asks the driver what kind of memory it is.
+    /// Opens every exported block, asks the driver what kind of memory it is, and NVML whether the told card holds it.
     ///
     /// # Errors
     /// [`CaseEnd::Failed`] where a handle does not open or leads to other memory.
@@ -91,6 +92,7 @@ impl Imported {
             ))?;
             blocks.push(opened);
         }
+        on_told_card(case_run, card, &blocks)?;
         Ok(Imported { blocks, placements: exported.tensors })
     }
 
@@ -153,6 +155,25 @@ impl Imported {
         case_run.check(Check::broken("placement", wanted, claim, Basis::Observed))?;
         Err(CaseEnd::Failed)
     }
+}
+
+/// Checks that the card which the loader has told holds as much of its processes as these blocks have.
+fn on_told_card(
+    case_run: &mut CaseRun<'_>,
+    card: Device,
+    blocks: &[ImportedBuffer],
+) -> Result<(), CaseEnd> {
+    let range = |block: &ImportedBuffer| (block.pointer(), block.pointer() + block.bytes() as u64);
+    let wanted = on_card::covered(blocks.iter().map(range).collect());
+    let Device::Cuda(ordinal) = card else { return Ok(()) };
+    if wanted == 0 {
+        return Ok(());
+    }
+    let cards = gpu::device_count().map_err(|error| CaseEnd::Untested(error.to_string()))?;
+    // Without a process of its own, nothing tells the loader's memory from the judge's.
+    let family = case_run.family().unwrap_or_default();
+    let check = case_run.gathering(|_| on_card::check(ordinal, wanted, &family, cards));
+    case_run.check(check)
 }
 
 fn ipc_handle(hex: &str) -> Option<[u8; 64]> {
