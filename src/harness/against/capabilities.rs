@@ -5,7 +5,7 @@ use super::own::at;
 use crate::contract::{Device, capability};
 use crate::harness::case::Case;
 use crate::harness::model::Architecture;
-use crate::harness::record::{CaseRecord, Mismatch, Part, Verdict};
+use crate::harness::record::{CaseRecord, Mismatch, NO_OBJECT, OVER, Part, Verdict};
 use crate::harness::run::suite_run::plan::{lacked_cards, obstacle_everywhere};
 
 /// Every difference.
@@ -20,6 +20,10 @@ pub(super) fn differences(found: &CaseRecord, case: &Case, part: &Part) -> Vec<M
     }
     if found.has_no_object() && !may_lack_its_object(found, case) {
         return vec![at(&found.id, "no such reason: the case has an object", reason)];
+    }
+    if matches!(found.verdict, Verdict::Pass | Verdict::Warning) && was_over(found) {
+        let expected = format!("untested {NO_OBJECT}a load was {OVER}");
+        return vec![at(&found.id, expected, found.verdict.name())];
     }
     if let Some(why) = obstacle_everywhere(case, device) {
         let same = found.verdict == Verdict::Untested && reason.starts_with(&why);
@@ -53,10 +57,22 @@ pub(super) fn differences(found: &CaseRecord, case: &Case, part: &Part) -> Vec<M
     all
 }
 
-/// Whether the case looks for something that may not be there, and has looked: behind a load that is held.
+/// Whether the case looks for something that may not be there, and has looked: behind a load that is held, or at one
+/// that could not be stopped.
 fn may_lack_its_object(found: &CaseRecord, case: &Case) -> bool {
     let last = found.steps.last().and_then(|step| step.checks.last());
-    case.loses_a_rank() && last.is_some_and(|check| check.what == "what the ranks say they hold")
+    let is_held = last.is_some_and(|check| check.what == "what the ranks say they hold");
+    case.loses_a_rank() && is_held || was_over(found)
+}
+
+/// Whether a load of a second process could not be stopped in the middle.
+fn was_over(found: &CaseRecord) -> bool {
+    let mut checks = found.steps.iter().flat_map(|step| &step.checks);
+    checks.any(|check| {
+        let more = check.found.strip_prefix(&check.expected);
+        check.what == "the load of the second process"
+            && more.and_then(|more| more.strip_prefix(": ")) == Some(OVER)
+    })
 }
 
 /// The words about a run's own checkpoint, in what it says of its files.
@@ -117,5 +133,35 @@ mod tests {
         assert!(!may_lack_its_object(&looked, &case("")));
         assert!(!may_lack_its_object(&found(&["device"]), &case("lose: ended, ")));
         assert!(!may_lack_its_object(&found(&[]), &case("lose: ended, ")));
+    }
+
+    #[test]
+    fn a_load_that_could_not_be_stopped_was_no_try() {
+        let text = "{requirement: A, name: a, tries: a, steps: [{load_beside: {}}]}";
+        let case: Case = serde_yaml::from_str(text).unwrap();
+        let mut part = Part { device: "cpu".to_owned(), ..sample::part("2026-01-01T00:00:00Z") };
+        let relies = case.relies(None).on(Device::Cpu).into_iter().map(capability::name);
+        part.capabilities = relies.map(|name| (name, "yes".to_owned())).collect();
+        let of = |how: &str, verdict: Verdict| {
+            let wanted = "stopped in the middle, or over before it could be stopped";
+            let how = Ok(how.to_owned());
+            let what = "the load of the second process";
+            let check = Check::judged(what, wanted, how, Basis::Observed);
+            let reason = format!("{NO_OBJECT}it was {OVER}");
+            let mut found = sample::because("A::a", verdict, &reason);
+            let step = |does: &str, checks| StepRecord {
+                does: does.to_owned(),
+                claim: None,
+                checks,
+                elapsed_us: 0,
+            };
+            found.steps = vec![step("load", vec![check]), step("compare", Vec::new())];
+            differences(&found, &case, &part)
+        };
+        assert!(of(OVER, Verdict::Untested).is_empty());
+        assert_eq!(of("stopped in the middle", Verdict::Untested).len(), 1);
+        assert_eq!(of(OVER, Verdict::Pass).len(), 1);
+        assert!(of("stopped in the middle", Verdict::Pass).is_empty());
+        assert!(of(OVER, Verdict::Fail).is_empty(), "what is wrong is wrong without a stop too");
     }
 }

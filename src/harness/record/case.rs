@@ -9,6 +9,9 @@ use super::check::{Basis, Check};
 /// has seen. Such a case is untested and does not count; the other cases decide its requirement.
 pub const NO_OBJECT: &str = "nothing to try: ";
 
+/// How it is told of a load that ended before its process could be stopped.
+pub const OVER: &str = "over before it could be stopped";
+
 /// One case of one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

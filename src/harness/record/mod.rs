@@ -33,7 +33,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-pub use self::case::{CaseRecord, NO_OBJECT, StepRecord};
+pub use self::case::{CaseRecord, NO_OBJECT, OVER, StepRecord};
 pub use self::check::{Basis, Check, Digits};
 pub use self::class::Table;
 pub use self::commitment::Commitment;

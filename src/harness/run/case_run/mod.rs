@@ -79,6 +79,8 @@ pub struct CaseRun<'a> {
     /// Device memory that the harness occupies.
     pub ballast: Option<Filled>,
     second: Option<Second>,
+    /// Why a step found nothing to try. The case goes on, and is untested if it then holds.
+    pub no_object: Option<String>,
     /// The steps so far.
     pub steps: Vec<StepRecord>,
     /// Time spent waiting for the loader.
@@ -129,6 +131,7 @@ impl<'a> CaseRun<'a> {
             residues: BTreeMap::new(),
             ballast: None,
             second: None,
+            no_object: None,
             steps: Vec::new(),
             loader_time: Duration::ZERO,
             evidence_time: Duration::ZERO,

@@ -1,15 +1,15 @@
 //! Steps about a second process of the loader: it is stopped in the middle of a load, so that the case can see what the
 //! first process answers meanwhile, and then goes on.
 //!
-//! A load that is over before the process could be stopped keeps nobody waiting. What both processes hold is compared
-//! all the same.
+//! A load that is over before the process could be stopped keeps nobody waiting, so there was nothing to try. What both
+//! processes hold is compared all the same.
 
 use crate::contract::reply::Reply;
 use crate::contract::request::{self, DtypePolicy};
 use crate::contract::{Capability, Device};
 use crate::harness::case::beside::LoadBeside;
 use crate::harness::case::step::Route;
-use crate::harness::record::{Basis, Check};
+use crate::harness::record::{Basis, Check, NO_OBJECT, OVER};
 use crate::harness::run::case_run::beside::Answer;
 use crate::harness::run::case_run::{CaseEnd, CaseRun, view};
 use crate::harness::run::step::{keep, loaded_bytes};
@@ -19,6 +19,9 @@ const ATTEMPTS: u32 = 8;
 
 /// What the model of the second process is called.
 const MODEL: &str = "model";
+
+/// What is checked of a load that was asked for.
+const LOAD_OF_SECOND: &str = "the load of the second process";
 
 /// Asks the second process for a load, and stops it in the middle.
 pub fn load_beside(case_run: &mut CaseRun<'_>, step: &LoadBeside) -> Result<(), CaseEnd> {
@@ -38,9 +41,13 @@ pub fn load_beside(case_run: &mut CaseRun<'_>, step: &LoadBeside) -> Result<(), 
         };
         hold(case_run, &step.file, device, answer)?;
     }
-    let found = if stopped { "stopped in the middle" } else { "over before it could be stopped" };
+    if !stopped {
+        let why = format!("{NO_OBJECT}the load of {} was {OVER}, {ATTEMPTS} times", step.file);
+        case_run.no_object.get_or_insert(why);
+    }
+    let found = if stopped { "stopped in the middle" } else { OVER };
     case_run.check(Check::judged(
-        "the load of the second process",
+        LOAD_OF_SECOND,
         "stopped in the middle, or over before it could be stopped",
         Ok(found.to_owned()),
         Basis::Observed,

@@ -56,17 +56,28 @@ pub fn carry_out(case_run: &mut CaseRun<'_>) -> Result<(), CaseEnd> {
     case_run.ballast = None;
     case_run.end_beside();
     let broken = case_run.steps.iter().flat_map(|step| &step.checks).any(|check| !check.held);
-    let done = match done {
-        // A check that is policy alone did not end the case.
-        Ok(()) | Err(CaseEnd::Untested(_)) if broken => Err(CaseEnd::Failed),
-        done => done,
-    };
+    let done = ended(done, broken, case_run.no_object.take());
     match case_run.untouched(done) {
         Err(CaseEnd::Broken(broken)) => Err(CaseEnd::Broken(broken)),
         done => {
             let cleaned = case_run.unload_rest();
             done.and(cleaned)
         }
+    }
+}
+
+/// How a case ends whose steps ended so: with a check that is policy alone and did not hold, or with a step that found
+/// nothing to try.
+fn ended(
+    done: Result<(), CaseEnd>,
+    broken: bool,
+    no_object: Option<String>,
+) -> Result<(), CaseEnd> {
+    match (done, no_object) {
+        // A check that is policy alone did not end the case.
+        (Ok(()) | Err(CaseEnd::Untested(_)), _) if broken => Err(CaseEnd::Failed),
+        (Ok(()), Some(why)) => Err(CaseEnd::Untested(why)),
+        (done, _) => done,
     }
 }
 
@@ -154,5 +165,25 @@ fn dispatch(case_run: &mut CaseRun<'_>, step: &Step) -> Result<(), CaseEnd> {
         Step::SameProgram(_) => closing::same_program(case_run),
         Step::WithinBudget(_) => closing::within_budget(case_run),
         Step::Repeat(_) => Err(CaseEnd::Fault("a repetition is unrolled before".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_case_with_nothing_to_try_is_untested_if_nothing_refutes_it() {
+        let nothing = || Some("nothing to try: it was over".to_owned());
+        assert!(ended(Ok(()), false, None).is_ok());
+        let untested = ended(Ok(()), false, nothing());
+        assert!(
+            matches!(untested, Err(CaseEnd::Untested(why)) if Some(&why) == nothing().as_ref())
+        );
+        assert!(matches!(ended(Ok(()), true, nothing()), Err(CaseEnd::Failed)));
+        let failed = ended(Err(CaseEnd::Failed), true, nothing());
+        assert!(matches!(failed, Err(CaseEnd::Failed)));
+        let fault = ended(Err(CaseEnd::Fault("a fault".to_owned())), false, nothing());
+        assert!(matches!(fault, Err(CaseEnd::Fault(_))));
     }
 }
