@@ -56,6 +56,15 @@ fn a_second_process_loads_alone_and_before_it_is_compared() {
     assert!(first.contains("compare_beside without a load_beside"), "{first}");
     let other = complaint(&with("load_beside: {file: other}"));
     assert!(other.contains("no such file: other"), "{other}");
+    let twice = complaint(&with("load_beside: {}\n    - compare: {}\n    - load_beside: {}"));
+    assert!(twice.contains("load_beside behind another, without a compare_beside"), "{twice}");
+    let again =
+        |times: u32, steps: &str| with(&format!("repeat: {{times: {times}, steps: [{steps}]}}"));
+    let load = "{load_beside: {}}, {compare: {}}";
+    let twice = complaint(&again(2, load));
+    assert!(twice.contains("load_beside behind another"), "{twice}");
+    assert!(read_text(&again(1, load)).is_ok());
+    assert!(read_text(&again(3, &format!("{load}, {{compare_beside: {{}}}}"))).is_ok());
     let shared = complaint(&GOOD.replace("compare: {}", beside));
     assert!(shared.contains("`alone: true`: load_beside"), "{shared}");
 }
