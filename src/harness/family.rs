@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
+use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
 
 /// How long a killed process may take to end. If it takes longer, the kernel itself is blocked,
@@ -35,6 +36,19 @@ pub fn lives(pid: u32, start: u64) -> bool {
 /// Whether a process is stopped by a signal.
 pub fn is_stopped(pid: u32) -> bool {
     told(pid).is_some_and(|told| told.state == 'T')
+}
+
+/// Whether every thread of a process is stopped. One that is in the kernel stops later than the others.
+pub fn stands_still(pid: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let mut states = threads.filter_map(|thread| told_in(&thread.path())).map(|told| told.state);
+    is_stopped(pid) && states.all(|state| state == 'T' || ended(state))
+}
+
+/// How long the threads of a process have run on processors so far, to the nanosecond. `None` where nobody tells.
+pub fn ran_for(pid: u32) -> Option<Duration> {
+    let clock = clock_getcpuclockid(Pid::from_raw(pid.cast_signed())).ok()?;
+    clock.now().ok().map(Duration::from)
 }
 
 /// Every live descendant of a process.
@@ -149,7 +163,12 @@ fn pids() -> Vec<u32> {
 }
 
 fn told(pid: u32) -> Option<Told> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    told_in(&Path::new("/proc").join(pid.to_string()))
+}
+
+/// The same of a process or a thread, by its folder.
+fn told_in(folder: &Path) -> Option<Told> {
+    let stat = fs::read_to_string(folder.join("stat")).ok()?;
     // See proc(5): the second field is a name, which may hold spaces and brackets. The others follow
     // its last bracket: state, parent, ..., and as the 22nd field the start time.
     let (_, rest) = stat.rsplit_once(')')?;

@@ -30,14 +30,21 @@ pub(super) const ALL: &[Mutant] = &[
         lie: "takes a lock of the machine for each load, and answers nothing about a model while another process has it",
         seen_in: "programs that guard the device with a lock file",
         needs_gpu: false,
-        make: || between(Locked { wakes: false, ..Locked::default() }),
+        make: || between(Locked::default()),
     },
     Mutant {
         name: "machine-locked-and-woken",
         lie: "the same, and wakes the process that has the lock where somebody has stopped it",
         seen_in: "no product yet: a loader that knows how it is tried",
         needs_gpu: false,
-        make: || between(Locked { wakes: true, ..Locked::default() }),
+        make: || between(Locked { wakes: Wakes::ForGood, ..Locked::default() }),
+    },
+    Mutant {
+        name: "machine-locked-woken-briefly",
+        lie: "the same, and stops that process again when its load is done",
+        seen_in: "no product yet: a loader that knows how it is tried",
+        needs_gpu: false,
+        make: || between(Locked { wakes: Wakes::ForItsLoad, ..Locked::default() }),
     },
 ];
 
@@ -121,30 +128,44 @@ impl Between for Segments {
     }
 }
 
+/// What is done to a process that has the lock.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Wakes {
+    /// Nothing.
+    #[default]
+    Not,
+    /// It is told to go on.
+    ForGood,
+    /// It is told to go on, and stopped again when it no longer has the lock.
+    ForItsLoad,
+}
+
 /// Holds a lock of the machine while it loads, and while it answers about a model.
 #[derive(Default)]
 struct Locked {
     folder: PathBuf,
-    /// Whether it lets whoever has the lock go on.
-    wakes: bool,
+    wakes: Wakes,
 }
 
 impl Locked {
-    /// Waits for the lock. While another process has it, that one is told to go on.
+    /// Waits for the lock. While another process has it, that one may be told to go on.
     fn wait(&self, lock: &File) -> io::Result<()> {
+        if self.wakes == Wakes::Not {
+            return lock.lock();
+        }
         let holder = self.folder.join("holder");
-        while self.wakes && lock.try_lock().is_err() {
-            let pid = fs::read_to_string(&holder).ok().and_then(|pid| pid.parse().ok());
-            if let Some(pid) = pid {
-                // One that is gone has no lock.
-                let _gone = kill(Pid::from_raw(pid), Signal::SIGCONT);
-            }
+        let mut woken = None;
+        // One that is gone has no lock.
+        let send = |pid, signal| kill(Pid::from_raw(pid), signal).unwrap_or_default();
+        while lock.try_lock().is_err() {
+            woken = fs::read_to_string(&holder).ok().and_then(|pid| pid.parse().ok());
+            woken.into_iter().for_each(|pid| send(pid, Signal::SIGCONT));
             thread::sleep(Duration::from_millis(1));
         }
-        match self.wakes {
-            true => fs::write(&holder, std::process::id().to_string()),
-            false => lock.lock(),
+        if let Some(pid) = woken.filter(|_| self.wakes == Wakes::ForItsLoad) {
+            send(pid, Signal::SIGSTOP);
         }
+        fs::write(&holder, std::process::id().to_string())
     }
 }
 

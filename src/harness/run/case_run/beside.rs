@@ -91,10 +91,7 @@ impl CaseRun<'_> {
     pub fn answer_beside(&mut self) -> Result<Option<(String, Device, Answer)>, CaseEnd> {
         let under_way = self.second.as_mut().and_then(|second| second.under_way.take());
         let Some(under_way) = under_way else { return Ok(None) };
-        let stands = match under_way.stands() {
-            true => Ok("it stands still".to_owned()),
-            false => Err("somebody let it go on".to_owned()),
-        };
+        let stands = under_way.moved().map_or_else(|| Ok("it stands still".to_owned()), Err);
         let stood = under_way.go_on();
         let wanted = "it stands still until the judge lets it go on";
         let check = Check::judged(STANDS, wanted, stands, Basis::Observed);

@@ -153,10 +153,10 @@ impl UnderWay {
         Ok(arrived)
     }
 
-    /// Whether the process still stands, if it was stopped.
-    pub fn stands(&self) -> bool {
+    /// What somebody did to the process, if it was stopped and does not stand as it did.
+    pub fn moved(&self) -> Option<String> {
         let still = self.still.lock().unwrap_or_else(PoisonError::into_inner);
-        still.as_ref().is_none_or(Still::stands)
+        still.as_ref().and_then(Still::moved)
     }
 
     /// Lets the process go on. Returns how long it stood still.

@@ -17,12 +17,18 @@ const IN_KERNEL: Duration = Duration::from_secs(2);
 /// How often is looked whether it does.
 const LOOK: Duration = Duration::from_micros(200);
 
+/// How long a process may have run since it was seen to stand still: a thread is told to be stopped a few instructions
+/// before it is.
+const LAST_STEPS: Duration = Duration::from_millis(1);
+
 /// Processes that stand still. They go on when this is dropped.
 #[derive(Debug)]
 pub struct Still {
     stopped: Vec<(u32, u64)>,
     /// Whether they were seen to stand still.
     stood: bool,
+    /// How long each had run by then.
+    ran: Vec<Option<Duration>>,
     since: Instant,
 }
 
@@ -30,7 +36,8 @@ impl Still {
     /// Stops a process, by its id and start time, with every live one below it, and those that were started with this
     /// folder as theirs: they may have another parent by now.
     pub fn of(process: (u32, u64), scratch: &Path) -> Still {
-        let mut still = Still { stopped: Vec::new(), stood: false, since: Instant::now() };
+        let (stopped, ran) = (Vec::new(), Vec::new());
+        let mut still = Still { stopped, stood: false, ran, since: Instant::now() };
         still.stop(process);
         for _ in 0..LOOKS {
             let before = still.stopped.len();
@@ -48,6 +55,7 @@ impl Still {
                 thread::sleep(LOOK);
             }
         }
+        still.ran = still.stopped.iter().map(|(pid, _)| family::ran_for(*pid)).collect();
         still.since = Instant::now();
         still
     }
@@ -64,14 +72,27 @@ impl Still {
         }
     }
 
-    /// Whether all of them that live stand as they did. Nobody but the judge lets them go on.
-    pub fn stands(&self) -> bool {
-        !self.stood || self.all_stand()
+    /// What somebody did to them, if not all that live stand as they did. Nobody but the judge lets them go on, and one
+    /// that went on and was stopped again has run meanwhile.
+    pub fn moved(&self) -> Option<String> {
+        if !self.stood {
+            return None;
+        }
+        if !self.all_stand() {
+            return Some("somebody let it go on".to_owned());
+        }
+        let most = self.stopped.iter().zip(&self.ran).filter_map(|((pid, start), before)| {
+            let ran = family::ran_for(*pid)?.saturating_sub((*before)?);
+            family::lives(*pid, *start).then_some(ran)
+        });
+        let most = most.max().filter(|most| *most > LAST_STEPS)?;
+        let ran = most.as_secs_f64() * 1e3;
+        Some(format!("somebody let it go on and stopped it again; it ran for {ran:.1} ms"))
     }
 
     fn all_stand(&self) -> bool {
         let goes_on =
-            |(pid, start): &(u32, u64)| family::lives(*pid, *start) && !family::is_stopped(*pid);
+            |(pid, start): &(u32, u64)| family::lives(*pid, *start) && !family::stands_still(*pid);
         !self.stopped.iter().any(goes_on)
     }
 
@@ -126,15 +147,40 @@ mod tests {
         let (folder, pid) = (tempfile::tempdir().unwrap(), cat.id());
         let start = family::start_time(pid).unwrap();
         let still = Still::of((pid, start), folder.path());
-        assert!(still.stood && still.stands(), "{still:?}");
+        assert!(still.stood && still.moved().is_none(), "{still:?}");
         assert!(family::signal_to(pid, start, Signal::SIGCONT));
         let begin = Instant::now();
         while family::is_stopped(pid) && begin.elapsed() < Duration::from_secs(10) {
             thread::sleep(Duration::from_millis(1));
         }
-        assert!(!still.stands(), "{still:?}");
+        assert_eq!(still.moved().as_deref(), Some("somebody let it go on"), "{still:?}");
         cat.kill().unwrap();
         cat.wait().unwrap();
-        assert!(still.stands(), "one that has ended does not go on");
+        assert_eq!(still.moved(), None, "one that has ended does not go on");
+    }
+
+    #[test]
+    fn a_process_that_went_on_and_was_stopped_again_has_run() {
+        let mut shell = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let (folder, pid) = (tempfile::tempdir().unwrap(), shell.id());
+        let start = family::start_time(pid).unwrap();
+        let still = Still::of((pid, start), folder.path());
+        thread::sleep(Duration::from_millis(50));
+        assert!(still.stood && still.moved().is_none(), "{still:?}");
+        let ran = family::ran_for(pid).unwrap();
+        assert!(family::signal_to(pid, start, Signal::SIGCONT));
+        let begin = Instant::now();
+        let has_run = || family::ran_for(pid).unwrap() > ran + 2 * LAST_STEPS;
+        while !has_run() && begin.elapsed() < Duration::from_secs(10) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert!(family::signal_to(pid, start, Signal::SIGSTOP));
+        while !family::stands_still(pid) && begin.elapsed() < Duration::from_secs(10) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let moved = still.moved().unwrap_or_default();
+        assert!(moved.contains("stopped it again; it ran for"), "{moved} {still:?}");
+        shell.kill().unwrap();
+        shell.wait().unwrap();
     }
 }

@@ -34,7 +34,7 @@ fn a_load_stands_still_in_the_middle_and_goes_on() {
     let (mut under_way, _folder) = asked("OPEN; sleep 0.3; ANSWER", LONG);
     assert!(under_way.stopped_or_answered().unwrap().is_none());
     assert!(under_way.answer.recv_timeout(Duration::from_millis(800)).is_err(), "it stands still");
-    assert!(under_way.stands() && under_way.go_on() >= Duration::from_millis(800));
+    assert!(under_way.moved().is_none() && under_way.go_on() >= Duration::from_millis(800));
     assert!(is_loaded(&under_way.answer().unwrap()));
 }
 
