@@ -9,7 +9,7 @@ use super::{CaseEnd, CaseRun, FIRST_ANSWER, view};
 use crate::contract::reply::Reply;
 use crate::contract::request;
 use crate::contract::{Device, Failure};
-use crate::harness::client::{self, Exchange, GOODBYE, Pipe};
+use crate::harness::client::{Exchange, GOODBYE, Pipe};
 use crate::harness::record::{Basis, Check};
 
 /// What is checked of a process that was stopped.
@@ -29,24 +29,23 @@ impl CaseRun<'_> {
             return Ok(());
         }
         let first = self.pid()?;
-        let setting = &self.context.setting;
-        let mut spawn = setting.spawn(&setting.manifest).map_err(fault)?;
-        let environment = self.case.environment;
-        spawn.gpus = view::gpus(environment).map_err(CaseEnd::Untested)?;
+        let (setting, environment) = (&self.context.setting, self.case.environment);
+        let mut spawn = setting.spawn_in(environment).map_err(CaseEnd::Untested)?;
         if let Some(cell) = &mut spawn.cell {
             let joined = cell.join(first);
             joined
                 .map_err(|why| CaseEnd::Untested(format!("a cell that cannot be joined: {why}")))?;
         }
         let began = Instant::now();
-        let mut client = Pipe::start(&spawn).map_err(CaseEnd::Broken)?;
-        let introduction = client::greet(&mut client, &spawn.scratch, &setting.greeting());
+        let client = Pipe::start(&spawn).map_err(CaseEnd::Broken)?;
+        let greeted = setting.greet(Box::new(client), &spawn.scratch);
         self.loader_time += began.elapsed();
         self.context.waiting.spend(began.elapsed());
-        let introduction = introduction.map_err(CaseEnd::Broken)?;
+        let (client, introduction) =
+            greeted.map_err(|unusable| CaseEnd::Broken(unusable.broken))?;
         let met = self.context.met(&introduction, view::lessens(environment));
         met.map_err(CaseEnd::Broken)?;
-        self.second = Some(Second::new(Box::new(client), introduction, spawn.scratch));
+        self.second = Some(Second::new(client, introduction, spawn.scratch));
         Ok(())
     }
 

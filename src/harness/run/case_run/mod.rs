@@ -18,6 +18,7 @@ pub mod room;
 mod second;
 pub mod setting;
 pub mod shared_models;
+pub mod start;
 pub mod view;
 pub mod waiting;
 pub mod words;

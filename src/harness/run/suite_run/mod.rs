@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use self::plan::{Plan, Selection};
 use self::scheduler::{Progress, weigh};
-use self::worker::{Needs, Session, Unusable};
+use self::worker::{Needs, Session};
 use crate::contract::capability;
 use crate::contract::reply::Introduction;
 use crate::harness::case::read::CaseSet;
@@ -28,6 +28,7 @@ use crate::harness::record::excuse::excuse;
 use crate::harness::record::{self, Commitment, FORMAT, Isolation, Part, Record, Subject};
 use crate::harness::run::case_run::context::RunContext;
 use crate::harness::run::case_run::setting::Setting;
+use crate::harness::run::case_run::start::Unusable;
 use crate::harness::run::case_run::waiting::Waiting;
 use crate::harness::spec::{Profile, Spec};
 

@@ -17,10 +17,11 @@ use crate::contract::request::{Request, Stat};
 use crate::harness::case::step::Step;
 use crate::harness::case::{Case, Environment};
 use crate::harness::cell::AFTERMATH;
-use crate::harness::client::{self, Bounds, Broken, Client, GOODBYE, InProcess, Outcome, Pipe};
+use crate::harness::client::{Bounds, Broken, Client, GOODBYE, InProcess, Outcome, Pipe};
 use crate::harness::record::{CaseRecord, NOT_TRIED, Verdict};
 use crate::harness::run::case_run::context::RunContext;
 use crate::harness::run::case_run::setting::{Reach, Setting};
+use crate::harness::run::case_run::start::Unusable;
 use crate::harness::run::case_run::{CaseEnd, CaseRun, verdict, view};
 use crate::harness::run::step;
 
@@ -60,14 +61,6 @@ pub struct Needs {
     pub ends: bool,
 }
 
-/// A loader process that could not be used.
-pub struct Unusable {
-    /// Why.
-    pub broken: Broken,
-    /// What it wrote to stderr.
-    pub stderr: String,
-}
-
 impl Session {
     /// Starts the loader and sends `hello`.
     ///
@@ -76,32 +69,21 @@ impl Session {
     pub fn start(setting: &Setting, for_case: Needs) -> Result<Session, Unusable> {
         let Needs { environment, mode_counts, ends } = for_case;
         let unusable = |broken| Unusable { broken, stderr: String::new() };
-        let not_started =
-            |error: io::Error| unusable(Broken::NotStarted { why: error.to_string() });
-        let mut scratch = setting.work().map_err(not_started)?;
-        let mut client: Box<dyn Client> = match setting.reach {
-            Reach::InProcess(make) => Box::new(InProcess::start(make()).map_err(unusable)?),
+        let not_started = |why: String| unusable(Broken::NotStarted { why });
+        let (client, scratch): (Box<dyn Client>, PathBuf) = match setting.reach {
+            Reach::InProcess(make) => {
+                let scratch = setting.work().map_err(|error| not_started(error.to_string()))?;
+                (Box::new(InProcess::start(make()).map_err(unusable)?), scratch)
+            }
             Reach::Process => {
-                let mut spawn = setting.spawn(&setting.manifest).map_err(not_started)?;
-                let invisible = |why| unusable(Broken::NotStarted { why });
-                spawn.gpus = view::gpus(environment).map_err(invisible)?;
+                let mut spawn = setting.spawn_in(environment).map_err(not_started)?;
                 spawn.mode_counts = mode_counts;
                 spawn.aftermath = if ends { AFTERMATH } else { Duration::ZERO };
-                scratch.clone_from(&spawn.scratch);
-                Box::new(Pipe::start(&spawn).map_err(unusable)?)
+                (Box::new(Pipe::start(&spawn).map_err(unusable)?), spawn.scratch)
             }
         };
-        let met = client::greet(client.as_mut(), &scratch, &setting.greeting());
-        match met {
-            Ok(introduction) => {
-                Ok(Session { client, introduction, environment, fresh: true, scratch })
-            }
-            Err(broken) => {
-                let stderr = client.stderr_tail();
-                let _ending = client.end(GOODBYE);
-                Err(Unusable { broken, stderr })
-            }
-        }
+        let (client, introduction) = setting.greet(client, &scratch)?;
+        Ok(Session { client, introduction, environment, fresh: true, scratch })
     }
 
     /// Whether it answers, and says that it holds no model.
