@@ -26,19 +26,7 @@ const SILENT: &[&str] =
 const OF_CARDS: &[&str] = &["next-card-ignored", "card-zero-always"];
 
 /// Mutants whose lie is about processes that hold weights in host memory. A run that loads onto a GPU does not try it.
-const OF_HOST: &[&str] = &[
-    "segment-by-number",
-    "lost-rank-of-neighbour",
-    "lost-rank-as-zeros",
-    "lost-rank-waited-for",
-    "lost-rank-ends-loader",
-    "lost-rank-for-good",
-    "lost-ranks-left-running",
-    "lost-rank-told-as-loaded",
-    "lost-model-kept",
-    "lost-rank-blamed-on-request",
-    "slow-rank-not-waited-for",
-];
+const OF_HOST: &[&str] = &["segment-by-number"];
 
 impl Mutant {
     /// Whether its lie is about host memory alone.

@@ -25,10 +25,9 @@ fn names_are_unique_and_found() {
 }
 
 #[test]
-fn lies_about_lost_ranks_and_shared_segments_are_of_the_host() {
+fn lies_about_shared_segments_are_of_the_host() {
     let of_host: Vec<&str> = all().filter(|one| one.needs_host()).map(|one| one.name).collect();
-    let lost = parallel::LOST.iter().map(|one| one.name);
-    assert_eq!(of_host, lost.chain(["segment-by-number"]).collect::<Vec<_>>());
+    assert_eq!(of_host, ["segment-by-number"]);
 }
 
 #[test]

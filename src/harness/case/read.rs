@@ -9,11 +9,11 @@ use include_dir::{Dir, DirEntry, include_dir};
 use serde_yaml::{Location, Spanned};
 use sha2::{Digest, Sha256};
 
+use super::Case;
 use super::divide::DividedOutcome;
 use super::expand;
 use super::model::ModelSource;
 use super::step::{Load, Meanwhile, Step};
-use super::{Case, Want};
 use crate::harness::hex::hex;
 
 static EMBEDDED: Dir = include_dir!("$CARGO_MANIFEST_DIR/conformance");
@@ -201,8 +201,8 @@ fn check(case: &Case, mutants: &[&str]) -> Result<(), String> {
     if let Some(step) = case.must_be_alone().filter(|_| !case.alone) {
         return Err(format!("a case with this step must say `alone: true`: {step}"));
     }
-    if case.loses_a_rank() && !(case.fresh_process && case.needs.contains(&Want::Cpu)) {
-        return Err("a case with `lose` says `fresh_process: true` and `needs: [cpu]`".to_owned());
+    if case.loses_a_rank() && !case.fresh_process {
+        return Err("a case with `lose` says `fresh_process: true`".to_owned());
     }
     match (&case.kills_none_because, case.kills.is_empty()) {
         (None, true) => return Err("kills nothing and does not say why".to_owned()),

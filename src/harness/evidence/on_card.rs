@@ -2,6 +2,8 @@
 //!
 //! The driver does not tell: for memory that was opened by CUDA IPC it names the card of whoever opened it.
 
+use std::collections::BTreeMap;
+
 use crate::contract::Device;
 use crate::gpu::nvml;
 use crate::harness::record::{Basis, Check};
@@ -77,6 +79,16 @@ fn figures(
         return Err("NVML lists no process of the loader on any card".to_owned());
     }
     Ok((held.iter().sum(), elsewhere))
+}
+
+/// What each process holds on all cards, in bytes. One that NVML does not list, or of which it does not tell, is left out.
+pub fn by_process(cards: u32) -> BTreeMap<u32, u64> {
+    let listed = (0..cards).filter_map(|ordinal| nvml::processes(ordinal).ok()).flatten();
+    let mut held = BTreeMap::new();
+    for (pid, bytes) in listed {
+        bytes.into_iter().for_each(|bytes| *held.entry(pid).or_default() += bytes);
+    }
+    held
 }
 
 /// How many bytes these ranges of addresses cover, each from its first byte to behind its last: a loader may export one

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::rank_process::{Lost, RankProcess};
 use crate::contract::parallel::Parallel;
 use crate::contract::reply::{Done, Loaded, Reply, Written};
-use crate::contract::request::{Load, Read, Request};
+use crate::contract::request::{Export, Load, Read, Request};
 use crate::contract::{Capability, Class, Code, Failure, Loader, Phase};
 use crate::loader::ReferenceLoader;
 use crate::loader::read::digest;
@@ -112,6 +112,25 @@ impl Apart {
         Ok(Reply::Load(Loaded { handle: self.last, held_bytes, parts, ..first }))
     }
 
+    /// A rank's handles. A loader that lies about a lost one does so where its bytes are read.
+    fn export(&mut self, export: &Export) -> Answer {
+        let rank = export.rank.unwrap_or_default();
+        let Some(model) = self.models.get_mut(&export.handle) else {
+            return Err(unknown(export.handle));
+        };
+        let Some(process) = model.ranks.iter_mut().find(|process| process.rank == rank) else {
+            return Err(self.ended(rank));
+        };
+        let asked = Export { handle: process.handle, rank: Some(rank) };
+        match process.ask(Request::Export(asked), None) {
+            Ok(answer) => answer,
+            Err(_) => {
+                let ranks = std::mem::take(&mut model.ranks);
+                Err(self.lost(rank, ranks))
+            }
+        }
+    }
+
     fn read(&mut self, read: &Read) -> Answer {
         let rank = read.rank.unwrap_or_default();
         let limit = self.limit();
@@ -183,6 +202,7 @@ impl Between for Apart {
                 return self.load(load, &parallel);
             }
             Request::Read(read) if read.handle > FIRST => return self.read(read),
+            Request::Export(export) if export.handle > FIRST => return self.export(export),
             Request::Unload(unload) if unload.handle > FIRST => return self.unload(unload.handle),
             _ => {}
         }

@@ -34,7 +34,7 @@ fn a_sound_file_is_read() {
 fn a_model_that_loses_a_rank_is_held_and_gone_after_its_step() {
     let with = |step: &str| {
         let text = GOOD.replace("compare: {}", step);
-        text.replace("  files:", "  needs: [cpu]\n  fresh_process: true\n  files:")
+        text.replace("  files:", "  fresh_process: true\n  files:")
     };
     let lost = "divide: {as: divided, tp: 2, lose: ended, expect: held}";
     assert!(read_text(&with(lost)).is_ok());
@@ -90,7 +90,7 @@ fn mistakes_are_named_with_their_place() {
         (
             changed("compare: {}", "divide: {tp: 2, lose: ended, expect: held}"),
             "parse/x.yaml:1:3:",
-            "`fresh_process: true` and `needs: [cpu]`",
+            "`lose` says `fresh_process: true`",
         ),
         (changed("load: {expect", "laod: {expect"), "parse/x.yaml:7:7:", "laod"),
         (

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use crate::contract::Device;
 use crate::contract::reply::{Placement, Reply};
 use crate::contract::request::{self, Request};
+use crate::contract::{Device, Failure};
 use crate::gpu::{self, ImportedBuffer};
 use crate::harness::evidence::on_card;
 use crate::harness::record::{Basis, Check};
@@ -15,6 +15,16 @@ pub struct Imported {
     blocks: Vec<ImportedBuffer>,
     /// Where in the blocks each tensor lies, as the loader reports it.
     pub placements: Vec<Placement>,
+}
+
+/// What came of a request for handles.
+pub enum Asked {
+    /// The blocks are open.
+    Open(Imported),
+    /// The loader gives none.
+    Refused(Failure),
+    /// A block does not open, for this reason.
+    Shut(String),
 }
 
 impl Imported {
@@ -40,11 +50,37 @@ impl Imported {
         device: Device,
         rank: Option<u32>,
     ) -> Result<Imported, CaseEnd> {
+        match Imported::ask(case_run, handle, device, rank)? {
+            Asked::Open(imported) => {
+                let card = case_run.card(device)?;
+                on_told_card(case_run, card, &imported.blocks)?;
+                Ok(imported)
+            }
+            Asked::Refused(failure) => Err(case_run.unexpected("device memory exported", &failure)),
+            Asked::Shut(why) => {
+                let (what, wanted) = ("exported block", "opens by CUDA IPC");
+                case_run.check(Check::broken(what, wanted, why, Basis::Observed))?;
+                Err(CaseEnd::Failed)
+            }
+        }
+    }
+
+    /// The same where the loader may refuse it, and where the process may end whose memory it has exported. Which card
+    /// holds the memory is not asked.
+    ///
+    /// # Errors
+    /// [`CaseEnd::Failed`] where a handle leads to other memory.
+    pub fn ask(
+        case_run: &mut CaseRun<'_>,
+        handle: u64,
+        device: Device,
+        rank: Option<u32>,
+    ) -> Result<Asked, CaseEnd> {
         let request = Request::Export(request::Export { handle, rank });
         let exported = match case_run.ask(request, 0)? {
             Ok(Reply::Export(exported)) => exported,
             Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to export", other.verb()))),
-            Err(failure) => return Err(case_run.unexpected("device memory exported", &failure)),
+            Err(failure) => return Ok(Asked::Refused(failure)),
         };
         let card = case_run.card(device)?;
         let context = match card {
@@ -62,12 +98,7 @@ impl Imported {
                 });
             let opened = match opened {
                 Ok(opened) => opened,
-                Err(error) => {
-                    let wanted = "opens by CUDA IPC";
-                    let check = Check::broken("exported block", wanted, error, Basis::Observed);
-                    case_run.check(check)?;
-                    return Err(CaseEnd::Failed);
-                }
+                Err(error) => return Ok(Asked::Shut(error)),
             };
             let facts = gpu::pointer_facts(&context, opened.pointer())
                 .map_err(|error| CaseEnd::Fault(error.to_string()))?;
@@ -92,8 +123,7 @@ impl Imported {
             ))?;
             blocks.push(opened);
         }
-        on_told_card(case_run, card, &blocks)?;
-        Ok(Imported { blocks, placements: exported.tensors })
+        Ok(Asked::Open(Imported { blocks, placements: exported.tensors }))
     }
 
     /// A tensor's bytes in device memory.

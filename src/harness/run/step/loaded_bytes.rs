@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::expected::{kept, may_be_left_out};
-use super::ipc::Imported;
+use super::ipc::{Asked, Imported};
 use crate::contract::reply::Reply;
 use crate::contract::request::{self, DtypePolicy, Request};
 use crate::contract::{DType, Device, Failure};
@@ -261,6 +261,32 @@ pub fn by_ipc_of(
 ) -> Result<BTreeMap<String, Found>, CaseEnd> {
     let imported = Imported::open_of(case_run, handle, device, rank)?;
     every(case_run, &imported)
+}
+
+/// The same where the loader may refuse it, or end the process of the rank because another one is lost: then it is
+/// asked once more.
+///
+/// # Errors
+/// As above.
+pub fn answer_by_ipc(
+    case_run: &mut CaseRun<'_>,
+    handle: u64,
+    device: Device,
+    rank: Option<u32>,
+) -> Result<Result<BTreeMap<String, Found>, Failure>, CaseEnd> {
+    match Imported::ask(case_run, handle, device, rank)? {
+        Asked::Open(imported) => every(case_run, &imported).map(Ok),
+        Asked::Refused(failure) => Ok(Err(failure)),
+        Asked::Shut(_) => match Imported::ask(case_run, handle, device, rank)? {
+            Asked::Refused(failure) => Ok(Err(failure)),
+            Asked::Open(imported) => every(case_run, &imported).map(Ok),
+            Asked::Shut(why) => {
+                let (what, wanted) = ("exported block", "opens by CUDA IPC");
+                case_run.check(Check::broken(what, wanted, why, Basis::Observed))?;
+                Err(CaseEnd::Failed)
+            }
+        },
+    }
 }
 
 fn every(

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::loaded_bytes::{Found, answer_by_file, by_file_of, by_ipc_of, first_difference};
+use super::loaded_bytes::{
+    Found, answer_by_file, answer_by_ipc, by_file_of, by_ipc_of, first_difference,
+};
 use crate::contract::parallel::{RankPart, Slice};
 use crate::contract::{Capability, Failure};
 use crate::harness::fixture::Truth;
@@ -46,8 +48,15 @@ pub fn compare_or_refused(
     part: &RankPart,
 ) -> Result<Option<Failure>, CaseEnd> {
     let made_from = case_run.file(file)?.fixture.bytes.len() as u64;
-    match answer_by_file(case_run, handle, made_from, Some(part.rank))? {
-        Ok(found) => judge(case_run, file, part, &found, "a file").map(|()| None),
+    let rank = Some(part.rank);
+    // A file has everything in one answer. A handle is of a process that may end before the judge has read.
+    let by_file = !part.device.is_gpu() || case_run.serves(Capability::Read);
+    let (answer, way) = match by_file {
+        true => (answer_by_file(case_run, handle, made_from, rank)?, "a file"),
+        false => (answer_by_ipc(case_run, handle, part.device, rank)?, "CUDA IPC"),
+    };
+    match answer {
+        Ok(found) => judge(case_run, file, part, &found, way).map(|()| None),
         Err(failure) => Ok(Some(failure)),
     }
 }

@@ -10,10 +10,12 @@ use nix::sys::signal::Signal;
 
 use super::processes::{Known, Process, came, known, of_ranks};
 use crate::contract::request::{Request, Unload};
-use crate::contract::{Code, Failure};
+use crate::contract::{Code, Device, Failure};
+use crate::gpu;
 use crate::harness::case::divide::{Divide, Lose};
 use crate::harness::client::GOODBYE;
 use crate::harness::evidence::memory::share_of;
+use crate::harness::evidence::on_card::by_process;
 use crate::harness::family;
 use crate::harness::record::{Basis, Check, NO_OBJECT};
 use crate::harness::run::case_run::words::plain;
@@ -31,6 +33,8 @@ const LOOK: Duration = Duration::from_millis(1);
 pub struct Watch {
     lose: Lose,
     loader: u32,
+    /// Where ranks are loaded to.
+    device: Device,
     before: Known,
     /// Bytes of a rank.
     rank_bytes: u64,
@@ -45,7 +49,8 @@ impl Watch {
         let (loader, before) = (case_run.pid()?, known(&case_run.family()?));
         let payload = case_run.file(&step.file)?.fixture.payload_bytes();
         let ranks = u64::from(step.tp).saturating_mul(u64::from(step.pp)).max(1);
-        Ok(Some(Watch { lose, loader, before, rank_bytes: payload / ranks, hit: None }))
+        let (device, rank_bytes) = (case_run.device(), payload / ranks);
+        Ok(Some(Watch { lose, loader, device, before, rank_bytes, hit: None }))
     }
 
     /// Asks for the load. Where the rank is to be lost meanwhile, its process is hit as soon as it holds half of it.
@@ -76,7 +81,13 @@ impl Watch {
 
     /// The processes of a family that came with the load and hold a rank.
     fn among(&self, family: &[u32]) -> Vec<Process> {
-        of_ranks(&came(&self.before, &known(family)), |one| share_of(one.pid), self.rank_bytes)
+        let came = came(&self.before, &known(family));
+        if came.is_empty() || !self.device.is_gpu() {
+            return of_ranks(&came, |one| share_of(one.pid), self.rank_bytes);
+        }
+        // A context alone is more than half of a rank: on a card, a rank is whoever has one.
+        let held = by_process(gpu::device_count().unwrap_or_default());
+        of_ranks(&came, |one| held.get(&one.pid).copied().unwrap_or(0), self.rank_bytes)
     }
 
     /// Judges a load that was refused because a process was hit. `false` where none was.
@@ -152,10 +163,13 @@ impl Watch {
                 format!("{NO_OBJECT}the load was answered before a rank was seen to be loaded")
             }
             (1, 1) => format!("{NO_OBJECT}all ranks are one process, the loader's"),
-            _ => format!(
-                "{NO_OBJECT}no process came with the load that holds a rank; the loader had {before} before \
-                 and {now} after it"
-            ),
+            _ => {
+                let by = if self.device.is_gpu() { ", by NVML" } else { "" };
+                format!(
+                    "{NO_OBJECT}no process came with the load that holds a rank{by}; the loader had {before} before \
+                     and {now} after it"
+                )
+            }
         }
     }
 }
@@ -219,7 +233,8 @@ mod tests {
             .spawn()
             .unwrap();
         let before = known(&[shell.id()]);
-        let mut watch = Watch { lose, loader: shell.id(), before, rank_bytes, hit: None };
+        let (loader, device) = (shell.id(), Device::Cpu);
+        let mut watch = Watch { lose, loader, device, before, rank_bytes, hit: None };
         let mut asks = shell.stdin.take().unwrap();
         let mut answers = BufReader::new(shell.stdout.take().unwrap());
         let begin = Instant::now();
@@ -249,7 +264,8 @@ mod tests {
     fn it_is_said_why_there_was_nothing_to_lose() {
         let watch = |before: &[u32]| {
             let before = before.iter().map(|pid| (*pid, 1)).collect();
-            Watch { lose: Lose::Ended, loader: 1, before, rank_bytes: 1, hit: None }
+            let (lose, device) = (Lose::Ended, Device::Cpu);
+            Watch { lose, loader: 1, device, before, rank_bytes: 1, hit: None }
         };
         assert!(watch(&[1]).nothing(1, false).ends_with("all ranks are one process, the loader's"));
         let several = watch(&[1, 2]).nothing(3, false);
