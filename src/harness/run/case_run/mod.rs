@@ -14,6 +14,7 @@ mod left;
 mod made;
 pub mod model;
 pub mod published_name_dir;
+mod rest;
 pub mod room;
 mod second;
 pub mod setting;
@@ -38,7 +39,7 @@ use self::model::PlacedModel;
 use self::published_name_dir::PublishedNameDir;
 use self::second::Second;
 use crate::contract::reply::{Introduction, Reply};
-use crate::contract::request::{Request, Stat, Unload};
+use crate::contract::request::Request;
 use crate::contract::{Capability, Class, Device, Failure};
 use crate::gpu;
 use crate::harness::case::{Case, Environment};
@@ -369,35 +370,5 @@ impl<'a> CaseRun<'a> {
     /// The seed of something in this case, by its name.
     pub fn seed(&self, name: &str) -> u64 {
         self.context.setting.seed_of(self.case, name)
-    }
-
-    /// Unloads what the case has left loaded, so that it does not affect the next one.
-    ///
-    /// # Errors
-    /// [`CaseEnd::Broken`] if no valid answer came.
-    pub fn unload_rest(&mut self) -> Result<(), CaseEnd> {
-        let mut handles = std::mem::take(&mut self.replaced);
-        handles.extend(self.loaded.values().map(|model| model.handle));
-        self.loaded.clear();
-        for handle in handles {
-            // A refusal here is ignored: other cases test unloading, and this case is already
-            // decided.
-            let _refused = self.ask(Request::Unload(Unload { handle }), 0)?;
-        }
-        Ok(())
-    }
-
-    /// Asks what is held, and checks that it is exactly the models of this case.
-    ///
-    /// # Errors
-    /// [`CaseEnd::Failed`] where more or fewer are held.
-    pub fn check_nothing_left(&mut self) -> Result<(), CaseEnd> {
-        let held = match self.ask(Request::Stat(Stat {}), 0)? {
-            Ok(Reply::Stat(held)) => held.models,
-            Ok(other) => return Err(CaseEnd::Fault(format!("a {} reply to stat", other.verb()))),
-            Err(failure) => return Err(self.unexpected("still answering", &failure)),
-        };
-        let expected = (self.loaded.len() + self.replaced.len()) as u64;
-        self.check(Check::equal("models held afterwards", expected, held, Basis::Declared))
     }
 }
