@@ -22,7 +22,8 @@ mod kernel;
 pub mod nvml;
 
 pub use self::decode::{
-    Affine, Decoder, DecoderForms, DecoderKernels, DecoderLayer, Decoding, Extent, NO_TOKEN, STEPS,
+    Affine, Decoder, DecoderForms, DecoderKernels, DecoderLayer, Decoding, Extent, HeadShape,
+    LinearShape, NO_TOKEN, NormShape, STEPS,
 };
 pub use self::driver::context::{Context, device_count, device_uuid, driver_version};
 pub use self::driver::error::GpuError;

@@ -1,5 +1,6 @@
 //! Describes a decoder for its kernels: layers, sizes, and the weights on the device.
 
+use super::shape::{LinearShape, NormShape};
 use crate::gpu::forward::{ActivationParams, DeviceWeight, NormParams};
 
 /// Steps of one CUDA graph. Few, so that few steps are wasted after the last token. Enough, so that
@@ -27,6 +28,24 @@ impl Affine<'_> {
     pub fn inner(&self) -> usize {
         if self.turned { self.weight.rows } else { self.weight.columns }
     }
+
+    /// What of the layer decides its kernel.
+    pub(super) fn shape(&self) -> LinearShape {
+        LinearShape {
+            element: self.weight.element,
+            outputs: self.outputs(),
+            inner: self.inner(),
+            offset: self.weight.offset,
+            bias: self.bias.map(|bias| bias.element),
+            turned: self.turned,
+        }
+    }
+}
+
+/// What of a norm decides the kernel of the product behind it.
+pub(super) fn norm_shape(norm: &NormParams<'_>) -> NormShape {
+    let bias = norm.bias.map(|bias| bias.element);
+    NormShape { rms: norm.rms, element: norm.weight.element, bias }
 }
 
 /// One layer of a decoder. Its norms come before attention and before the feed-forward part.

@@ -1,4 +1,4 @@
-//! Compiles the kernels of a decoder step for one model's head size, head groups and weight types.
+//! Compiles the kernels of a decoder step for one model: its heads, and the shapes of its products.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
@@ -7,10 +7,10 @@ use std::thread;
 
 use crate::gpu::driver::context::Context;
 use crate::gpu::driver::error::GpuError;
-use crate::gpu::kernel::tensor_scan::Element;
+use crate::gpu::forward::ActivationParams;
 use crate::gpu::kernel::{Kernel, Module};
 
-use super::description::Affine;
+use super::shape::{Divided, HeadShape, LinearShape, NormShape, Shape, together};
 
 const TOKEN: &str = include_str!("../kernels/decode/token.cu");
 const INPUT: &str = include_str!("../kernels/decode/input.cu");
@@ -23,63 +23,42 @@ const ATTENTION: &str = include_str!("../kernels/decode/attention.cu");
 /// eight in one cluster.
 pub(super) const CLUSTER: usize = 8;
 
-/// What selects a product's kernel: the weight's element type, and whether a load is 16 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Form {
-    element: u32,
-    wide: bool,
-}
-
-impl Form {
-    /// The form for a weight at this byte offset of an allocation that is aligned to 256 bytes.
-    fn at(element: Element, columns: usize, offset: u64) -> Form {
-        let wide = (columns * element.bytes()).is_multiple_of(16) && offset.is_multiple_of(16);
-        Form { element: element as u32, wide }
-    }
-
-    /// The form for a layer's weight.
-    pub(super) fn of(layer: &Affine<'_>) -> Form {
-        Form::at(layer.weight.element, layer.weight.columns, layer.weight.offset)
-    }
-
-    /// Elements that a thread reads with one load.
-    pub(super) fn count(self) -> usize {
-        match (self.wide, self.element == Element::F32 as u32) {
-            (false, _) => 1,
-            (true, true) => 4,
-            (true, false) => 8,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match (self.element, self.wide) {
-            (0, true) => "F16_true",
-            (0, false) => "F16_false",
-            (1, true) => "BF16_true",
-            (1, false) => "BF16_false",
-            (_, true) => "F32_true",
-            (_, false) => "F32_false",
-        }
-    }
-}
-
 /// What the kernels of a decoder are compiled for. It is known before any weight is loaded.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DecoderForms {
-    group: usize,
-    head_size: usize,
-    forms: BTreeSet<Form>,
+    heads: HeadShape,
+    products: BTreeSet<Shape>,
 }
 
 impl DecoderForms {
-    /// For `group` query heads per key head, and heads of this size. Contains no products yet.
-    pub fn new(group: usize, head_size: usize) -> Self {
-        DecoderForms { group, head_size, forms: BTreeSet::new() }
+    /// For these heads. Contains no products yet.
+    pub fn new(heads: HeadShape) -> Self {
+        DecoderForms { heads, products: BTreeSet::new() }
     }
 
-    /// Adds the product for a weight with this many columns, at this offset in bytes.
-    pub fn add(&mut self, element: Element, columns: usize, offset: u64) {
-        self.forms.insert(Form::at(element, columns, offset));
+    /// Adds the products of layers over one input, behind a norm and before an activation.
+    pub fn add(
+        &mut self,
+        layers: &[LinearShape],
+        norm: Option<NormShape>,
+        activation: ActivationParams,
+    ) {
+        let shape = |part| Shape::of(&layers[part], false, norm, activation);
+        self.products.extend(together(layers).into_iter().filter_map(shape));
+    }
+
+    /// Adds the product of a gate and what it multiplies: two layers, or one that holds both.
+    pub fn add_gated(
+        &mut self,
+        layers: &[LinearShape],
+        norm: NormShape,
+        activation: ActivationParams,
+    ) {
+        let halves = match layers {
+            [both] => both.halves().to_vec(),
+            several => several.to_vec(),
+        };
+        self.products.extend(Shape::of(&halves, true, Some(norm), activation));
     }
 }
 
@@ -96,12 +75,14 @@ pub(super) fn queries_of_block(group: usize, head_size: usize) -> usize {
 /// The kernels of a decoder. A clone shares them.
 #[derive(Clone, Debug)]
 pub struct DecoderKernels {
+    /// What attention was compiled for.
+    pub(super) heads: HeadShape,
     pub(super) enter: Kernel,
     /// Attention with one query head per block, and with [`queries_of_block`] of them.
     pub(super) mix: [Kernel; 2],
     pub(super) turned: Kernel,
     pub(super) choose: Kernel,
-    products: BTreeMap<Form, (Kernel, Kernel)>,
+    products: BTreeMap<Shape, (Kernel, Divided)>,
 }
 
 impl DecoderKernels {
@@ -112,13 +93,10 @@ impl DecoderKernels {
     ///
     /// [`GpuError::is_unavailable`] where NVRTC is missing.
     pub fn new(context: &Context, of: &DecoderForms) -> Result<DecoderKernels, GpuError> {
+        let multiprocessors = context.multiprocessors()?;
         let cluster = if context.compute_capability()?.0 >= 9 { CLUSTER } else { 1 };
-        let sizes = format!(
-            "#define GROUP {}\n#define TOGETHER {}\n#define SIZE {}\n#define CLUSTER {cluster}\n",
-            of.group,
-            queries_of_block(of.group, of.head_size),
-            of.head_size
-        );
+        let together = queries_of_block(of.heads.group, of.heads.size);
+        let sizes = of.heads.constants(together, cluster);
         let lost = |_| Err(GpuError::refused("compile", "a compiling thread panicked"));
         // Models share the parts that do not depend on their heads, so each part is an image of its
         // own. Those that are not in the image cache are compiled at the same time.
@@ -130,37 +108,38 @@ impl DecoderKernels {
             let shared = part("decode_shared.cu", [TOKEN, INPUT, TURNED].map(text).into());
             let attention =
                 part("decode_attention.cu", vec![sizes, text(CLUSTERS), text(ATTENTION)]);
-            let product = |form: &Form| {
-                let line = format!("FORMS({})\n", form.name().replace('_', ", "));
-                (*form, part("decode_products.cu", vec![text(INPUT), text(PRODUCT), line]))
+            let product = |shape: &Shape| {
+                let divided = shape.divided(multiprocessors);
+                let sources = vec![shape.constants(divided), text(INPUT), text(PRODUCT)];
+                (*shape, divided, part("decode_product.cu", sources))
             };
-            let products: Vec<_> = of.forms.iter().map(product).collect();
-            let joined = products.into_iter().map(|(form, part)| (form, part.join()));
+            let products: Vec<_> = of.products.iter().map(product).collect();
+            let joined = products.into_iter();
+            let joined = joined.map(|(shape, divided, part)| (shape, divided, part.join()));
             let joined: Vec<_> = joined.collect();
             (shared.join(), attention.join(), joined)
         });
         let shared = shared.unwrap_or_else(lost)?;
         let attention = attention.unwrap_or_else(lost)?;
-        let mut pairs = BTreeMap::new();
-        for (form, part) in products {
-            let (part, name) = (part.unwrap_or_else(lost)?, form.name());
-            let pair = [format!("product_{name}"), format!("gated_{name}")];
-            pairs.insert(form, (named(&part, &pair[0])?, named(&part, &pair[1])?));
+        let mut shaped = BTreeMap::new();
+        for (shape, divided, part) in products {
+            let kernel = named(&part.unwrap_or_else(lost)?, "product")?;
+            shaped.insert(shape, (kernel, divided));
         }
         Ok(DecoderKernels {
+            heads: of.heads,
             enter: named(&shared, "enter_token")?,
             mix: [named(&attention, "mix_heads")?, named(&attention, "mix_groups")?],
             turned: named(&shared, "product_turned")?,
             choose: named(&shared, "choose_token")?,
-            products: pairs,
+            products: shaped,
         })
     }
 
-    /// The kernel of one product, or of a gate and up pair if `gated`.
-    pub(super) fn product(&self, form: Form, gated: bool) -> Result<&Kernel, GpuError> {
-        let pair = self.products.get(&form);
-        let (plain, pair) = pair.ok_or_else(|| GpuError::refused("decoder", "no such kernel"))?;
-        Ok(if gated { pair } else { plain })
+    /// The kernel of a product of this shape, and how the device computes it.
+    pub(super) fn product(&self, shape: Shape) -> Result<(&Kernel, Divided), GpuError> {
+        let found = self.products.get(&shape).map(|(kernel, divided)| (kernel, *divided));
+        found.ok_or_else(|| GpuError::refused("decoder", "no such kernel"))
     }
 }
 

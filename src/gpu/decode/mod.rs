@@ -9,10 +9,12 @@
 mod description;
 mod forms;
 mod plan;
+mod shape;
 mod state;
 mod step;
 mod values;
 
 pub use self::description::{Affine, DecoderLayer, Decoding, Extent, STEPS};
 pub use self::forms::{DecoderForms, DecoderKernels};
+pub use self::shape::{HeadShape, LinearShape, NormShape};
 pub use self::step::{Decoder, NO_TOKEN};

@@ -7,8 +7,9 @@ use crate::gpu::driver::stream::Stream;
 use crate::gpu::forward::{ActivationParams, DeviceWeight, NormParams};
 use crate::gpu::kernel::Kernel;
 
-use super::description::{Affine, Decoding};
-use super::forms::{DecoderKernels, Form};
+use super::description::{Affine, Decoding, norm_shape};
+use super::forms::DecoderKernels;
+use super::shape::{HeadShape, Shape, together};
 use super::state::{CHOOSERS, State};
 use super::values::{Entry, Mixing, Product, Value};
 
@@ -16,9 +17,8 @@ use super::values::{Entry, Mixing, Product, Value};
 const THREADS: u32 = 256;
 /// Threads of a block of `choose_token`.
 const CHOOSING: u32 = 1024;
-/// Threads and warps of a block of a product.
+/// Threads of a block of a product.
 const MULTIPLYING: u32 = 512;
-const WARPS: usize = 16;
 /// Shared memory that a kernel may use without a call of `allow_shared`, in bytes.
 const FREE_SHARED: u32 = 48 << 10;
 
@@ -65,7 +65,6 @@ pub(super) struct Planner<'a, 'm> {
     pub(super) state: &'a State,
     pub(super) longest: u32,
     pub(super) rotary: bool,
-    pub(super) multiprocessors: usize,
 }
 
 impl Planner<'_, '_> {
@@ -164,6 +163,19 @@ impl Planner<'_, '_> {
                 Some(_) => Err(GpuError::refused("decoder", "head norms must be RMS without bias")),
             }
         };
+        let elements = |(query, key): &(NormParams<'_>, NormParams<'_>)| {
+            (query.weight.element, key.weight.element)
+        };
+        let heads = HeadShape {
+            group: of.heads / of.key_heads,
+            size: of.head_size,
+            rotary: self.rotary,
+            neighbours: of.neighbours,
+            norms: norms.map(elements),
+        };
+        if heads != self.forms.heads {
+            return Err(GpuError::refused("decoder", "the kernels were compiled for other heads"));
+        }
         let query = norm(norms.map(|(query, _)| query))?;
         let key = norm(norms.map(|(_, key)| key))?;
         let mixing = Mixing {
@@ -211,27 +223,21 @@ impl Planner<'_, '_> {
         activated: ActivationParams,
         all: &mut Vec<Queued>,
     ) -> Result<(), GpuError> {
-        let alike = |a: &Affine<'_>, b: &Affine<'_>| {
-            let bias = |of: &Affine<'_>| of.bias.map(|bias| bias.element as u32);
-            !a.turned && !b.turned && bias(a) == bias(b) && Form::of(a) == Form::of(b)
-        };
+        let shapes: Vec<_> = layers.iter().map(Affine::shape).collect();
         let mut column = 0;
-        for same in layers.chunk_by(alike) {
-            for part in same.chunks(3) {
-                let mut product = described(part, norm)?;
-                product.activation = activated as u32;
-                all.push(self.product(part, product, false, from, to + column * 4)?);
-                column += part.iter().map(|layer| layer.outputs() as u64).sum::<u64>();
-            }
+        for part in together(&shapes) {
+            let part = &layers[part];
+            let places = (from, to + column * 4);
+            all.push(self.product(part, norm, activated, false, places, false)?);
+            column += part.iter().map(|layer| layer.outputs() as u64).sum::<u64>();
         }
         Ok(())
     }
 
     /// A layer whose result is added to the token's state.
     fn adding(&self, layer: &Affine<'_>, from: u64) -> Result<Queued, GpuError> {
-        let mut product = described(std::slice::from_ref(layer), None)?;
-        product.add = 1;
-        self.product(std::slice::from_ref(layer), product, false, from, self.state.x)
+        let layers = std::slice::from_ref(layer);
+        self.product(layers, None, ActivationParams::Plain, false, (from, self.state.x), true)
     }
 
     /// The product of the gate and up layers, which are stored as two matrices or as one.
@@ -253,40 +259,34 @@ impl Planner<'_, '_> {
                 "gate and up differ in shape or type, or one is [inner, outputs]",
             ));
         }
-        let mut product = described(&halves, Some(norm))?;
-        product.activation = self.of.activated as u32;
-        self.product(&halves, product, true, self.state.x, self.state.inner)
+        let places = (self.state.x, self.state.inner);
+        self.product(&halves, Some(norm), self.of.activated, true, places, false)
     }
 
     fn product(
         &self,
         layers: &[Affine<'_>],
-        mut product: Product,
+        norm: Option<&NormParams<'_>>,
+        activated: ActivationParams,
         gated: bool,
-        from: u64,
-        to: u64,
+        (from, to): (u64, u64),
+        adds: bool,
     ) -> Result<Queued, GpuError> {
+        let mut product = described(layers, norm)?;
+        (product.activation, product.add) = (activated as u32, u32::from(adds));
         let Some(first) = layers.first() else {
             return Err(GpuError::refused("decoder", "no layer"));
         };
-        let outputs: usize = layers.iter().map(Affine::outputs).sum();
-        let mut shared = first.inner();
-        let (kernel, blocks) = if first.turned {
-            (&self.forms.turned, outputs.div_ceil(32))
-        } else {
-            let mut form = Form::of(first);
-            for layer in layers {
-                form = form.min(Form::of(layer));
-            }
-            let rows = if gated { first.outputs() } else { outputs };
-            let (split, blocks) = self.divided(rows, first.inner() / form.count());
-            product.split = word(split)?;
-            // One sum per warp and round. A gate needs two.
-            let rounds = rows.div_ceil(WARPS / split).div_ceil(blocks);
-            shared += rounds * WARPS * if gated { 2 } else { 1 };
-            (self.forms.product(form, gated)?, blocks)
-        };
-        let shared = word(shared * 4)?;
+        let shapes: Vec<_> = layers.iter().map(Affine::shape).collect();
+        let (kernel, blocks, shared) =
+            match Shape::of(&shapes, gated, norm.map(norm_shape), activated) {
+                None => (&self.forms.turned, first.outputs().div_ceil(32), first.inner() * 4),
+                Some(shape) => {
+                    let (kernel, divided) = self.forms.product(shape)?;
+                    (kernel, divided.blocks, shape.shared_bytes(divided))
+                }
+            };
+        let shared = word(shared)?;
         if shared > FREE_SHARED {
             kernel.allow_shared(shared)?;
         }
@@ -299,23 +299,11 @@ impl Planner<'_, '_> {
             values: vec![Value::Product(product), Value::Address(from), Value::Address(to)],
         })
     }
-
-    /// Chooses how many warps share a row, and the number of blocks.
-    ///
-    /// A multiprocessor runs two blocks of a product at a time, so there are at most two blocks for
-    /// each. The chosen split minimises the loads that one thread makes one after the other.
-    fn divided(&self, rows: usize, loads: usize) -> (usize, usize) {
-        let most = 2 * self.multiprocessors;
-        let units = |split: usize| rows.div_ceil(WARPS / split);
-        let cost = |split: &usize| units(*split).div_ceil(most) * loads.div_ceil(32 * split);
-        let split = [1, 2, 4, 8, 16].into_iter().min_by_key(cost).unwrap_or(1);
-        (split, units(split).min(most).max(1))
-    }
 }
 
 /// The kernel's argument for up to three layers over one input.
 fn described(layers: &[Affine<'_>], norm: Option<&NormParams<'_>>) -> Result<Product, GpuError> {
-    let mut product = Product { split: 1, ..Product::default() };
+    let mut product = Product::default();
     for (at, layer) in layers.iter().enumerate().take(3) {
         let outputs = layer.outputs();
         if layers.first().is_some_and(|first| first.inner() != layer.inner()) {

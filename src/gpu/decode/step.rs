@@ -68,14 +68,8 @@ impl Decoder {
         let capacity = room + STEPS;
         let longest = u32::try_from(capacity);
         let longest = longest.map_err(|_| GpuError::refused("decoder", "too many tokens"))?;
-        let planner = Planner {
-            of,
-            forms: kernels,
-            state: &state,
-            longest,
-            rotary: !turns.is_empty(),
-            multiprocessors: context.multiprocessors()?,
-        };
+        let planner =
+            Planner { of, forms: kernels, state: &state, longest, rotary: !turns.is_empty() };
         let (step, choose) = (planner.step()?, planner.choose(longest)?);
         let landing = PinnedBuffer::allocate(&context, (1 + capacity) * 4)?;
         let model = (of.words.memory.pointer(), of.words.memory.bytes());

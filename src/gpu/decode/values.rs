@@ -26,7 +26,6 @@ pub(super) struct Product {
     pub(super) outputs: [u32; 3],
     pub(super) bias_element: u32,
     pub(super) inner: u32,
-    pub(super) split: u32,
     pub(super) norm_element: u32,
     pub(super) norm_bias_element: u32,
     pub(super) norm_kind: u32,

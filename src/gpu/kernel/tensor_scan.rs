@@ -21,7 +21,7 @@ const SPAN_BYTES: usize = 24;
 const TENSOR_BYTES: usize = 48;
 
 /// An element type that can be counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Element {
     /// IEEE half precision.
     F16,

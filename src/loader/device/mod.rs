@@ -150,6 +150,7 @@ impl Gpus {
 mod tests {
     use super::*;
     use crate::contract::Code;
+    use crate::gpu::HeadShape;
 
     #[test]
     fn what_needs_a_device_fails_with_the_drivers_words() {
@@ -157,7 +158,8 @@ mod tests {
             return; // Device tests cover a machine that has one.
         }
         let mut gpus = Gpus::default();
-        let forms = DecoderForms::new(1, 4);
+        let heads = HeadShape { group: 1, size: 4, rotary: true, neighbours: false, norms: None };
+        let forms = DecoderForms::new(heads);
         for refused in [
             gpus.context(3).map(drop),
             gpus.kernels(3).map(drop),

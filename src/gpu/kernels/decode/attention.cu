@@ -6,7 +6,7 @@ __device__ __forceinline__ void find_turns(float2 turns[EACH], const Mixing& of,
     #pragma unroll
     for (u32 i = 0; i < EACH; i++) {
         u32 j = threadIdx.x % 32 + 32 * i;
-        if (of.turns && j < SIZE) turns[i] = all[of.neighbours ? j / 2 : j % (SIZE / 2)];
+        if (ROTARY && j < SIZE) turns[i] = all[of.neighbours ? j / 2 : j % (SIZE / 2)];
     }
 }
 
@@ -35,7 +35,7 @@ __device__ __forceinline__ void ready(
         if (lane + 32 * i < SIZE) row[lane + 32 * i] = value[i];
     }
     __syncwarp();
-    if (!of.turns) return;
+    if (!ROTARY) return;
     #pragma unroll
     for (u32 i = 0; i < EACH; i++) {
         u32 j = lane + 32 * i;
@@ -60,7 +60,7 @@ __device__ __forceinline__ void ready(
 // Many keys go to several, and the last cluster of its heads joins what all have, through device memory.
 // Few queries a block are done sooner, many read the keys less often. partial: [block of heads][cluster][query][SIZE + 2].
 template <u32 QUERIES> __device__ __forceinline__ void mix(
-    const Mixing& of, const float* three, float* keys, float* values, const u32* position,
+    Mixing of, const float* three, float* keys, float* values, const u32* position,
     float* partial, u32* done, float* mixed
 ) {
     // Keys that a warp loads and multiplies at once, and keys that a block must have before it pays to join clusters.
@@ -71,6 +71,10 @@ template <u32 QUERIES> __device__ __forceinline__ void mix(
     __shared__ float scales[QUERIES][MOST_PARTS];
     __shared__ bool last;
     let_next_begin();
+    // What is known of the heads makes most branches disappear.
+    of.neighbours = NEIGHBOURS, of.query_norm_element = QUERY_NORM_ELEMENT, of.key_norm_element = KEY_NORM_ELEMENT;
+    if (!NORMED) of.query_norm = of.key_norm = 0;
+    if (!ROTARY) of.turns = 0;
     const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     u32 head = blockIdx.x * QUERIES / GROUP, cluster = blockIdx.y / CLUSTER;
     u32 at = min(__ldcg(position), of.longest - 1);

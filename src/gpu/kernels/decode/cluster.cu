@@ -1,6 +1,7 @@
 // Attention of the new token: its description, and how sums over parts of the keys are joined. It is compiled with
-// GROUP, the query heads of a key head, TOGETHER, those of them that a block takes, SIZE, the size of a head, and
-// CLUSTER, the blocks of a cluster.
+// GROUP, the query heads of a key head, TOGETHER, those of them that a block takes, SIZE, the size of a head, CLUSTER, the
+// blocks of a cluster, ROTARY and NEIGHBOURS, whether and how vectors are turned, and NORMED, whether there are norms over
+// heads, with QUERY_NORM_ELEMENT and KEY_NORM_ELEMENT.
 
 struct Mixing {
     u64 turns, query_norm, key_norm;  // turns: cosine and sine, [positions][SIZE / 2]

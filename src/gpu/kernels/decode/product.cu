@@ -1,4 +1,9 @@
-// Products with a weight whose rows lie together. Whoever compiles this appends a line FORMS for each form of weights.
+// A product with a weight whose rows lie together. It is compiled for its shape, because a short product costs as many
+// instructions as it has to decide: with WEIGHTS and ALIGNED, how weights are loaded; PAIR, whether row i of the first
+// matrix is the gate of row i of the second; INNER, the length of a row; ROWS, those of all matrices, or of one of a
+// pair; NORM, the kind of the norm before it, with NORM_ELEMENT, NORM_BIASED and NORM_BIAS_ELEMENT; BIASED,
+// BIAS_ELEMENT and ACTIVATION; SPLIT, the warps that share a row; BLOCKS, the blocks of the grid; and DEPTH, the loads of
+// a matrix that a thread has under way.
 
 // Weights that a load brings: 16 bytes, or one element where rows do not begin at such places.
 template <u32 ELEMENT, bool WIDE> struct Load;
@@ -40,67 +45,81 @@ __device__ __forceinline__ u64 place_of(const Product& of, const u64 at[3], u32&
     return at[2];
 }
 
-template <typename T> __device__ __forceinline__ T none() { return 0; }
-template <> __device__ __forceinline__ uint4 none<uint4>() { return make_uint4(0, 0, 0, 0); }
+typedef Load<WEIGHTS, ALIGNED>::Raw Raw;
+#define COUNT (Load<WEIGHTS, ALIGNED>::COUNT)
+// Values of x that lie side by side for one load.
+#define BESIDE (COUNT == 8 ? 4 : COUNT)
+#define LOADS (INNER / COUNT)
+#define STRIDE (32 * SPLIT)
+// A thread's loads of a row: so many chunks of DEPTH.
+#define CHUNKS ((LOADS + STRIDE * DEPTH - 1) / (STRIDE * DEPTH))
+// Rows of a block in one round, and rows from one round to the next.
+#define ROWS_HERE (WARPS / SPLIT)
+#define STEP (BLOCKS * ROWS_HERE)
+#define ROUNDS ((ROWS + STEP - 1) / STEP)
 
-// A row goes to `split` neighbouring warps, whose sums are added in order. With PAIR, row i of the first
-// matrix is the gate of row i of the second. Each thread has DEPTH loads under way, from before its input
-// is there to its last row: a place is filled again as soon as it has been used. A load past the end of a
-// row is zero, and meets any x: what is not finite there is in every row's sum.
-template <u32 ELEMENT, bool WIDE, bool PAIR, u32 DEPTH>
-__device__ __forceinline__ void product(const Product& of, const float* x, float* y) {
-    typedef typename Load<ELEMENT, WIDE>::Raw Raw;
-    const u32 COUNT = Load<ELEMENT, WIDE>::COUNT, STEP = COUNT == 8 ? 4 : COUNT;
-    extern __shared__ float room[];  // of.inner values, and a sum for each warp and round
+// Whether load n of a thread lies in the row.
+__device__ __forceinline__ bool is_whole(u32 n, u32 mine) {
+    return (n + 1) * STRIDE <= LOADS || mine + n * STRIDE < LOADS;
+}
+
+// Where a thread reads: a chunk of its row, and of the row's partner.
+struct Reading {
+    const Raw *at, *partner;
+    bool there;
+
+    __device__ __forceinline__ void begin_row(const Product& of, u32 row, u32 mine) {
+        there = row < ROWS;
+        if (!there) return;
+        u64 weight = PAIR ? of.weight[0] : place_of(of, of.weight, row);
+        at = (const Raw*)weight + (u64)row * LOADS + mine;
+        if (PAIR) partner = (const Raw*)of.weight[1] + (u64)row * LOADS + mine;
+    }
+
+    // Nobody uses what a row that is not there would have. It gets no value, because a register that may hold one of two
+    // values is copied, and the copy waits for the load. Behind a row's end its last load is read again.
+    __device__ __forceinline__ void fetch(u32 chunk, u32 d, u32 mine, Raw& w, Raw& v) const {
+        const u32 n = chunk * DEPTH + d;
+        const int place = is_whole(n, mine) ? (int)(n * STRIDE) : (int)LOADS - 1 - (int)mine;
+        if (there && n * STRIDE < LOADS) {
+            w = __ldcs(at + place);
+            if (PAIR) v = __ldcs(partner + place);
+        }
+    }
+};
+
+// A row goes to SPLIT neighbouring warps, whose sums are added in order. A thread has loads under way from before its
+// input is there to its last row: a place is filled again as soon as it has been used.
+extern "C" __global__ void __launch_bounds__(WIDTH, 2) product(Product of, const float* x, float* y) {
+    extern __shared__ float room[];  // INNER values, and a sum for each warp and round
     __shared__ float squares_of[WARPS];
+    // What is known of the product makes most of its branches disappear.
+    of.inner = INNER, of.norm_kind = NORM, of.norm_element = NORM_ELEMENT, of.norm_bias_element = NORM_BIAS_ELEMENT;
+    of.bias_element = BIAS_ELEMENT, of.activation = ACTIVATION;
+    if (!NORM_BIASED) of.norm_bias = 0;
+    if (!BIASED) of.bias[0] = of.bias[1] = of.bias[2] = 0;
     let_next_begin();
-    const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32, part = warp % of.split;
-    const u32 rows_here = WARPS / of.split, loads = of.inner / COUNT, far = of.inner / 2;
-    const u32 total = PAIR ? of.outputs[0] : of.outputs[0] + of.outputs[1] + of.outputs[2];
-    const u32 stride = 32 * of.split, each = (loads + stride - 1) / stride;
-    const u32 start = blockIdx.x * rows_here, step = gridDim.x * rows_here;
-    const u32 rounds = start < total ? (total - start + step - 1) / step : 0;
-    const u32 mine = part * 32 + lane;
-    // Whether a row's last load is there for this thread.
-    const bool whole = mine + (each - 1) * stride < loads;
-    float* parked = room + of.inner;
+    const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32, mine = warp % SPLIT * 32 + lane;
+    const u32 start = blockIdx.x * ROWS_HERE, own_row = start + warp / SPLIT;
     Raw w[DEPTH], v[PAIR ? DEPTH : 1];
-    u32 next_row = start + warp / of.split, left_in_row = 0;
-    const Raw *at_w = 0, *at_v = 0;
-    auto fetch = [&](Raw& w, Raw& v) {
-        if (left_in_row == 0) {
-            left_in_row = each;
-            if (next_row < total) {
-                u32 own = next_row;
-                u64 weight = PAIR ? of.weight[0] : place_of(of, of.weight, own);
-                at_w = (const Raw*)weight + (u64)own * loads + mine;
-                if (PAIR) at_v = (const Raw*)of.weight[1] + (u64)own * loads + mine;
-            }
-            next_row += step;
-        }
-        left_in_row--;
-        bool there = next_row - step < total && (left_in_row || whole);
-        w = there ? __ldcs(at_w) : none<Raw>();
-        at_w += stride;
-        if (PAIR) {
-            v = there ? __ldcs(at_v) : none<Raw>();
-            at_v += stride;
-        }
-    };
+    Reading next;
+    next.begin_row(of, own_row, mine);
     #pragma unroll
-    for (u32 d = 0; d < DEPTH; d++) fetch(w[d], v[PAIR ? d : 0]);
-    float4 factor = make_float4(0, 0, 0, 0);
+    for (u32 d = 0; d < DEPTH; d++) next.fetch(0, d, mine, w[d], v[PAIR ? d : 0]);
+    // What is asked for here becomes numbers behind the wait, so that no load waits for another.
+    uint4 factor;
     const bool late = scales_late(of);
-    if (late && threadIdx.x < of.inner / 4) factor = four_at(of.norm, threadIdx.x, of.norm_element);
+    if (late && threadIdx.x < INNER / 4) factor = four_stored(of.norm, threadIdx.x, of.norm_element);
     // What the thread's first row is added to: asked for as early as it may be.
-    const u32 first_row = start + threadIdx.x / rows_here * step + threadIdx.x % rows_here;
-    const bool writes = threadIdx.x < rounds * rows_here && first_row < total;
-    float bias_here = 0, bias_there = 0, before = 0;
+    const u32 first_row = start + threadIdx.x / ROWS_HERE * STEP + threadIdx.x % ROWS_HERE;
+    const bool writes = threadIdx.x < ROUNDS * ROWS_HERE && first_row < ROWS;
+    u32 bias_here = 0, bias_there = 0;
+    float before = 0;
     if (writes) {
         u32 own = first_row;
         u64 bias = PAIR ? of.bias[0] : place_of(of, of.bias, own);
-        if (bias) bias_here = value_at(bias, own, of.bias_element);
-        if (PAIR && of.bias[1]) bias_there = value_at(of.bias[1], own, of.bias_element);
+        if (bias) bias_here = stored_at(bias, own, of.bias_element);
+        if (PAIR && of.bias[1]) bias_there = stored_at(of.bias[1], own, of.bias_element);
     }
     wait_for_last();
     if (writes && of.add) before = __ldcg(y + first_row);
@@ -110,63 +129,58 @@ __device__ __forceinline__ void product(const Product& of, const float* x, float
         if (lane == 0) squares_of[warp] = squares;
     }
     __syncthreads();
-    u32 i = each, left = rounds;
-    float sum = 0, second = 0;
-    float* park = parked + warp;
-    const float *first_x = room + mine * STEP, *at_x = first_x;
-    while (left) {
+    float *parked = room + INNER, *park = parked + warp;
+    const float* first_x = room + mine * BESIDE;
+    #pragma unroll 1
+    for (u32 row = own_row; row < ROWS; row += STEP) {
+        float sum = 0, second = 0;
         #pragma unroll
-        for (u32 d = 0; d < DEPTH; d++) {
-            if (!left) break;
-            const float* here = --i || whole ? at_x : room;
-            sum = times<ELEMENT>(w[d], here, far, sum);
-            if (PAIR) second = times<ELEMENT>(v[PAIR ? d : 0], here, far, second);
-            at_x += stride * STEP;
-            fetch(w[d], v[PAIR ? d : 0]);
-            if (i) continue;
-            sum = warp_sum(sum);
-            if (PAIR) second = warp_sum(second);
-            if (lane == 0) {
-                park[0] = sum;
-                if (PAIR) park[rounds * WARPS] = second;
+        for (u32 chunk = 0; chunk < CHUNKS; chunk++) {
+            if (chunk == CHUNKS - 1) next.begin_row(of, row + STEP, mine);
+            #pragma unroll
+            for (u32 d = 0; d < DEPTH; d++) {
+                const u32 n = chunk * DEPTH + d;
+                if (n * STRIDE >= LOADS) continue;
+                if (is_whole(n, mine)) {
+                    const float* here = first_x + n * STRIDE * BESIDE;
+                    sum = times<WEIGHTS>(w[d], here, INNER / 2, sum);
+                    if (PAIR) second = times<WEIGHTS>(v[PAIR ? d : 0], here, INNER / 2, second);
+                }
+                next.fetch(chunk == CHUNKS - 1 ? 0 : chunk + 1, d, mine, w[d], v[PAIR ? d : 0]);
             }
-            park += WARPS, at_x = first_x, i = each, sum = 0, second = 0, left--;
         }
+        sum = warp_sum(sum);
+        if (PAIR) second = warp_sum(second);
+        if (lane == 0) {
+            park[0] = sum;
+            if (PAIR) park[ROUNDS * WARPS] = second;
+        }
+        park += WARPS;
     }
     __syncthreads();
     float scale = 1;
     if (late) {
         squares = 0;
         for (u32 n = 0; n < WARPS; n++) squares += squares_of[n];
-        scale = 1.0f / sqrtf(squares / of.inner + of.epsilon);
+        scale = 1.0f / sqrtf(squares / INNER + of.epsilon);
     }
-    for (u32 n = threadIdx.x; n < rounds * rows_here; n += WIDTH) {
-        u32 place = n / rows_here, local = n % rows_here, row = start + place * step + local, own = row;
-        if (row >= total) continue;
-        const float* sums = parked + place * WARPS + local * of.split;
-        sum = 0, second = 0;
-        for (u32 p = 0; p < of.split; p++) {
+    for (u32 n = threadIdx.x; n < ROUNDS * ROWS_HERE; n += WIDTH) {
+        u32 place = n / ROWS_HERE, local = n % ROWS_HERE, row = start + place * STEP + local, own = row;
+        if (row >= ROWS) continue;
+        const float* sums = parked + place * WARPS + local * SPLIT;
+        float sum = 0, second = 0;
+        for (u32 p = 0; p < SPLIT; p++) {
             sum += sums[p];
-            if (PAIR) second += sums[rounds * WARPS + p];
+            if (PAIR) second += sums[ROUNDS * WARPS + p];
         }
         if (n != threadIdx.x) {
             u64 bias = PAIR ? of.bias[0] : place_of(of, of.bias, own);
-            bias_here = bias ? value_at(bias, own, of.bias_element) : 0.0f;
-            if (PAIR) bias_there = of.bias[1] ? value_at(of.bias[1], own, of.bias_element) : 0.0f;
+            bias_here = bias ? stored_at(bias, own, of.bias_element) : 0;
+            if (PAIR) bias_there = of.bias[1] ? stored_at(of.bias[1], own, of.bias_element) : 0;
             before = of.add ? __ldcg(y + row) : 0.0f;
         }
-        sum = activated(sum * scale + bias_here, of.activation);
-        if (PAIR) sum *= second * scale + bias_there;
+        sum = activated(sum * scale + number(bias_here, of.bias_element), of.activation);
+        if (PAIR) sum *= second * scale + number(bias_there, of.bias_element);
         y[row] = before + sum;
     }
 }
-
-#define PRODUCT(NAME, ELEMENT, WIDE, PAIR, DEPTH)                                                     \
-    extern "C" __global__ void __launch_bounds__(WIDTH, 2) NAME(Product of, const float* x, float* y) { \
-        product<ELEMENT, WIDE, PAIR, DEPTH>(of, x, y);                                                \
-    }
-
-// One form for an element type, wide or not: whoever compiles this appends those that a model needs.
-#define FORMS(ELEMENT, WIDE)                                          \
-    PRODUCT(product_##ELEMENT##_##WIDE, ELEMENT, WIDE, false, 8)      \
-    PRODUCT(gated_##ELEMENT##_##WIDE, ELEMENT, WIDE, true, 4)

@@ -7,9 +7,9 @@ extern "C" __global__ void __launch_bounds__(WIDTH) product_turned(
     extern __shared__ float room[];
     __shared__ float sums[WARPS][32], squares_of[WARPS];
     let_next_begin();
-    float4 factor = make_float4(0, 0, 0, 0);
+    uint4 factor = make_uint4(0, 0, 0, 0);
     const bool late = scales_late(of);
-    if (late && threadIdx.x < of.inner / 4) factor = four_at(of.norm, threadIdx.x, of.norm_element);
+    if (late && threadIdx.x < of.inner / 4) factor = four_stored(of.norm, threadIdx.x, of.norm_element);
     wait_for_last();
     float squares = bring_in(of, x, 1, room, factor), scale = 1;
     if (late) {

@@ -3,14 +3,15 @@
 
 use crate::contract::Phase;
 use crate::gpu::{
-    Affine, Decoder, DecoderForms, DecoderLayer, Decoding, Floats, NO_TOKEN, Runner, STEPS, Weights,
+    ActivationParams, Affine, Decoder, DecoderForms, DecoderLayer, Decoding, Element, Floats,
+    HeadShape, LinearShape, NO_TOKEN, NormShape, Runner, STEPS, Weights,
 };
 use crate::loader::error::{LoadError, Result};
 use crate::loader::infer::RunnableModel;
 use crate::loader::infer::body::Layer;
 use crate::loader::infer::forward::{self, Cache};
 use crate::loader::infer::generate::{Sequence, Watch, one_by_one};
-use crate::loader::infer::ops::{Linear, Ops};
+use crate::loader::infer::ops::{Linear, Norm, NormKind, Ops, Weight};
 use crate::loader::infer::sample::{most_likely, not_finite};
 
 use super::{DeviceOps, activated, element, normed, stored};
@@ -132,16 +133,67 @@ impl Sequence for DeviceSequence<'_> {
 pub fn forms(runnable: &RunnableModel) -> Option<DecoderForms> {
     let (config, body) = (&runnable.config, runnable.parts.body.as_ref()?);
     let head = body.language.as_ref()?;
-    let mut forms = DecoderForms::new(config.heads / config.key_heads, config.head_size);
-    for layer in body.products().chain([head]).filter(|layer| !layer.transposed) {
-        let weight = &layer.weight;
-        // A fused gate and up matrix is read as two halves.
-        let half = (weight.rows / 2 * weight.columns) as u64 * (weight.dtype.bits() / 8);
-        let element = element(weight.dtype)?;
-        forms.add(element, weight.columns, weight.offset);
-        forms.add(element, weight.columns, weight.offset + half);
+    let norms = match body.layers.first().and_then(|layer| layer.head_norms.as_ref()) {
+        None => None,
+        Some((query, key)) => Some((element(query.weight.dtype)?, element(key.weight.dtype)?)),
+    };
+    let mut forms = DecoderForms::new(HeadShape {
+        group: config.heads / config.key_heads,
+        size: config.head_size,
+        rotary: config.rotary.is_some(),
+        neighbours: body.neighbours,
+        norms,
+    });
+    let all = |layers: &[Linear]| layers.iter().map(shape).collect::<Option<Vec<_>>>();
+    let plain = ActivationParams::Plain;
+    let activated = activated(config.activation);
+    for layer in &body.layers {
+        let norm = norm_shape(&layer.forward_norm)?;
+        forms.add(
+            &all(&layer.queries_keys_values)?,
+            Some(norm_shape(&layer.attention_norm)?),
+            plain,
+        );
+        match body.gated {
+            true => forms.add_gated(&all(&layer.widen)?, norm, activated),
+            false => forms.add(&all(&layer.widen)?, Some(norm), activated),
+        }
+        forms.add(&[shape(&layer.join)?], None, plain);
+        forms.add(&[shape(&layer.narrow)?], None, plain);
     }
+    let last = match &body.last {
+        None => None,
+        Some(norm) => Some(norm_shape(norm)?),
+    };
+    forms.add(&[shape(head)?], last, plain);
     Some(forms)
+}
+
+/// What of a linear layer decides its kernel.
+fn shape(layer: &Linear) -> Option<LinearShape> {
+    let (weight, turned) = (&layer.weight, layer.transposed);
+    let (rows, columns) = (weight.rows, weight.columns);
+    let (outputs, inner) = if turned { (columns, rows) } else { (rows, columns) };
+    let bias = stored_bias(layer.bias.as_ref())?;
+    Some(LinearShape {
+        element: element(weight.dtype)?,
+        outputs,
+        inner,
+        offset: weight.offset,
+        bias,
+        turned,
+    })
+}
+
+/// What of a norm decides the kernel of the product behind it.
+fn norm_shape(norm: &Norm) -> Option<NormShape> {
+    let (rms, bias) = (norm.kind == NormKind::Rms, stored_bias(norm.bias.as_ref())?);
+    Some(NormShape { rms, element: element(norm.weight.dtype)?, bias })
+}
+
+/// The element type of a bias, if there is one. `None` for one that kernels do not read.
+fn stored_bias(bias: Option<&Weight>) -> Option<Option<Element>> {
+    bias.map_or(Some(None), |bias| element(bias.dtype).map(Some))
 }
 
 fn weights(block: &Block) -> Result<Weights<'_>> {

@@ -3,7 +3,7 @@
 use super::decode::forms;
 use super::*;
 use crate::contract::Code;
-use crate::gpu::DecoderForms;
+use crate::gpu::{DecoderForms, HeadShape, LinearShape, NormShape};
 use crate::loader::infer::tests::{bert, decoder, projection};
 use crate::loader::memory::block::tests::empty;
 
@@ -42,14 +42,27 @@ fn a_decoder_has_a_form_for_each_product_and_an_encoder_none() {
     assert!(forms(&projection().runnable().expect("a sound model")).is_none());
     let tiny = decoder();
     let made = forms(&tiny.runnable().expect("a sound model")).expect("a decoder");
-    // Four query heads and two key heads of four values.
-    let mut wanted = DecoderForms::new(2, 4);
-    for tensor in tiny.placed().0 {
-        let [rows, columns] = tensor.info.shape[..] else { continue };
-        for half in [0, rows / 2 * columns * 4] {
-            wanted.add(Element::F32, columns as usize, tensor.offset + half);
-        }
-    }
+    // Four query heads and two key heads of four values, as in Qwen2: biases in the first projections alone.
+    let heads = HeadShape { group: 2, size: 4, rotary: true, neighbours: false, norms: None };
+    let mut wanted = DecoderForms::new(heads);
+    let norm = Some(NormShape { rms: true, element: Element::F32, bias: None });
+    let placed = tiny.placed().0;
+    let shape = |name: &str, bias: bool| {
+        let tensor = placed.iter().find(|tensor| tensor.info.name.ends_with(name)).expect(name);
+        let (outputs, inner) = (tensor.info.shape[0] as usize, tensor.info.shape[1] as usize);
+        let bias = bias.then_some(Element::F32);
+        let (element, offset) = (Element::F32, tensor.offset);
+        LinearShape { element, outputs, inner, offset, bias, turned: false }
+    };
+    let three = ["q_proj", "k_proj", "v_proj"];
+    let three = three.map(|name| shape(&format!("layers.0.self_attn.{name}.weight"), true));
+    let pair = ["gate_proj", "up_proj"];
+    let pair = pair.map(|name| shape(&format!("layers.0.mlp.{name}.weight"), false));
+    wanted.add(&three, norm, ActivationParams::Plain);
+    wanted.add(&[shape("layers.0.self_attn.o_proj.weight", false)], None, ActivationParams::Plain);
+    wanted.add_gated(&pair, norm.expect("a norm"), ActivationParams::Silu);
+    wanted.add(&[shape("layers.0.mlp.down_proj.weight", false)], None, ActivationParams::Plain);
+    wanted.add(&[shape("embed_tokens.weight", false)], norm, ActivationParams::Plain);
     assert_eq!(made, wanted);
 }
 

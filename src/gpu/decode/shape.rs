@@ -1,0 +1,266 @@
+//! The shapes of a decoder's products. A kernel is compiled for each of them.
+
+use std::ops::Range;
+
+use crate::gpu::forward::ActivationParams;
+use crate::gpu::kernel::tensor_scan::Element;
+
+/// Warps of a block of a product.
+const WARPS: usize = 16;
+/// Blocks of a product that a multiprocessor runs at a time.
+const RESIDENT: usize = 2;
+/// Layers over one input that a kernel multiplies at most.
+const LAYERS: usize = 3;
+
+/// What of a linear layer decides its kernel. It is known before any weight is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct LinearShape {
+    /// Element type of the weight.
+    pub element: Element,
+    /// Size of the output.
+    pub outputs: usize,
+    /// Size of the input.
+    pub inner: usize,
+    /// Offset of the weight in an allocation that is aligned to 256 bytes, in bytes.
+    pub offset: u64,
+    /// Element type of the bias.
+    pub bias: Option<Element>,
+    /// Whether the weight is stored as `[inner, outputs]`.
+    pub turned: bool,
+}
+
+impl LinearShape {
+    /// Whether loads of 16 bytes can read the weight.
+    fn is_wide(&self) -> bool {
+        (self.inner * self.element.bytes()).is_multiple_of(16) && self.offset.is_multiple_of(16)
+    }
+
+    /// The layers of a gate and of what it multiplies, which this one holds one after the other.
+    pub(super) fn halves(self) -> [LinearShape; 2] {
+        let half = LinearShape { outputs: self.outputs / 2, ..self };
+        let bytes = (half.outputs * half.inner * half.element.bytes()) as u64;
+        [half, LinearShape { offset: self.offset + bytes, ..half }]
+    }
+}
+
+/// What of a norm decides the kernel of the product behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NormShape {
+    /// Whether it divides by the root mean square only.
+    pub rms: bool,
+    /// Element type of the factors.
+    pub element: Element,
+    /// Element type of the summands.
+    pub bias: Option<Element>,
+}
+
+/// What of a decoder's heads decides the kernels of attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HeadShape {
+    /// Query heads for each key head.
+    pub group: usize,
+    /// Size of a head.
+    pub size: usize,
+    /// Whether there are rotary positions.
+    pub rotary: bool,
+    /// Whether they rotate neighbours (2j, 2j + 1), not elements half a head apart.
+    pub neighbours: bool,
+    /// Element types of the norms over a query head and over a key head, if there are any.
+    pub norms: Option<(Element, Element)>,
+}
+
+impl HeadShape {
+    /// What `attention.cu` is compiled with; `together` is the number of query heads that a block takes.
+    pub(super) fn constants(self, together: usize, cluster: usize) -> String {
+        let (query, key) = self.norms.unwrap_or((Element::F32, Element::F32));
+        let all = [
+            ("GROUP", self.group.to_string()),
+            ("TOGETHER", together.to_string()),
+            ("SIZE", self.size.to_string()),
+            ("CLUSTER", cluster.to_string()),
+            ("ROTARY", self.rotary.to_string()),
+            ("NEIGHBOURS", self.neighbours.to_string()),
+            ("NORMED", self.norms.is_some().to_string()),
+            ("QUERY_NORM_ELEMENT", name(query).to_owned()),
+            ("KEY_NORM_ELEMENT", name(key).to_owned()),
+        ];
+        defined(&all)
+    }
+}
+
+/// The element type's name in `values.cu`.
+fn name(element: Element) -> &'static str {
+    match element {
+        Element::F16 => "F16",
+        Element::BF16 => "BF16",
+        Element::F32 => "F32",
+    }
+}
+
+/// Lines that define these names.
+fn defined(all: &[(&str, String)]) -> String {
+    all.iter().map(|(name, value)| format!("#define {name} {value}\n")).collect()
+}
+
+/// Which of these layers over one input one kernel multiplies.
+pub(super) fn together(layers: &[LinearShape]) -> Vec<Range<usize>> {
+    let alike = |a: &LinearShape, b: &LinearShape| {
+        let of = |one: &LinearShape| (one.element, one.is_wide(), one.bias);
+        !a.turned && !b.turned && of(a) == of(b)
+    };
+    let mut all = Vec::new();
+    let mut first = 0;
+    for same in layers.chunk_by(alike) {
+        for part in same.chunks(LAYERS) {
+            all.push(first..first + part.len());
+            first += part.len();
+        }
+    }
+    all
+}
+
+/// What a product's kernel is compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Shape {
+    element: Element,
+    wide: bool,
+    pair: bool,
+    inner: usize,
+    rows: usize,
+    norm: Option<NormShape>,
+    bias: Option<Element>,
+    activation: u32,
+}
+
+/// How a device computes a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Divided {
+    /// Warps that share a row.
+    pub(super) split: usize,
+    /// Blocks of the grid.
+    pub(super) blocks: usize,
+    /// Loads of a matrix that a thread has under way.
+    pub(super) depth: usize,
+}
+
+impl Shape {
+    /// The shape of layers whose outputs lie side by side, or of a gate and what it multiplies. `None` for a weight that is
+    /// stored as `[inner, outputs]`.
+    pub(super) fn of(
+        layers: &[LinearShape],
+        pair: bool,
+        norm: Option<NormShape>,
+        activation: ActivationParams,
+    ) -> Option<Shape> {
+        let first = layers.first().filter(|first| !first.turned)?;
+        let all = layers.iter().map(|layer| layer.outputs).sum();
+        Some(Shape {
+            element: first.element,
+            wide: layers.iter().all(LinearShape::is_wide),
+            pair,
+            inner: first.inner,
+            rows: if pair { first.outputs } else { all },
+            norm,
+            bias: first.bias,
+            activation: activation as u32,
+        })
+    }
+
+    /// Loads that a row takes.
+    fn loads(self) -> usize {
+        self.inner / if self.wide { 16 / self.element.bytes() } else { 1 }
+    }
+
+    /// Divides the product among multiprocessors: the chosen split minimises what one thread does one after the other. To
+    /// add up a row costs it about as much as three quarters of a load.
+    pub(super) fn divided(self, multiprocessors: usize) -> Divided {
+        let most = RESIDENT * multiprocessors;
+        let units = |split: usize| self.rows.div_ceil(WARPS / split);
+        let each = |split: usize| self.loads().div_ceil(32 * split);
+        let cost = |split: &usize| units(*split).div_ceil(most) * (4 * each(*split) + 3);
+        let split = [1, 2, 4, 8, 16].into_iter().min_by_key(cost).unwrap_or(1);
+        // Of a row, as many loads as registers can hold; of a longer one, so many that few are left for its last chunk.
+        let deepest = if self.pair { 3 } else { 8 };
+        let last = |depth: &usize| each(split).next_multiple_of(*depth);
+        let depth = (deepest / 2 + 1..=deepest).rev().min_by_key(last).unwrap_or(deepest);
+        let depth = if each(split) <= deepest { each(split) } else { depth }.max(1);
+        Divided { split, blocks: units(split).min(most).max(1), depth }
+    }
+
+    /// Shared memory of a block, in bytes: x, and a sum for each warp and round. A gate needs two.
+    pub(super) fn shared_bytes(self, divided: Divided) -> usize {
+        let rounds = self.rows.div_ceil(WARPS / divided.split).div_ceil(divided.blocks);
+        4 * (self.inner + rounds * WARPS * if self.pair { 2 } else { 1 })
+    }
+
+    /// What `product.cu` is compiled with.
+    pub(super) fn constants(self, divided: Divided) -> String {
+        let or_any = |element: Option<Element>| name(element.unwrap_or(Element::F32)).to_owned();
+        let norm_bias = self.norm.and_then(|norm| norm.bias);
+        let kind = self.norm.map_or(0, |norm| if norm.rms { 2 } else { 1 });
+        let all = [
+            ("WEIGHTS", name(self.element).to_owned()),
+            ("ALIGNED", self.wide.to_string()),
+            ("PAIR", self.pair.to_string()),
+            ("INNER", self.inner.to_string()),
+            ("ROWS", self.rows.to_string()),
+            ("NORM", kind.to_string()),
+            ("NORM_ELEMENT", or_any(self.norm.map(|norm| norm.element))),
+            ("NORM_BIASED", norm_bias.is_some().to_string()),
+            ("NORM_BIAS_ELEMENT", or_any(norm_bias)),
+            ("BIASED", self.bias.is_some().to_string()),
+            ("BIAS_ELEMENT", or_any(self.bias)),
+            ("ACTIVATION", self.activation.to_string()),
+            ("SPLIT", divided.split.to_string()),
+            ("BLOCKS", divided.blocks.to_string()),
+            ("DEPTH", divided.depth.to_string()),
+        ];
+        defined(&all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(outputs: usize, inner: usize) -> LinearShape {
+        let element = Element::BF16;
+        LinearShape { element, outputs, inner, offset: 0, bias: None, turned: false }
+    }
+
+    #[test]
+    fn a_thread_has_its_part_of_a_row_under_way_or_few_loads_too_many() {
+        let shape = |layers: &[LinearShape], pair| {
+            Shape::of(layers, pair, None, ActivationParams::Plain).unwrap()
+        };
+        let of = |layers: &[LinearShape], pair| shape(layers, pair).divided(132);
+        let three = of(&[layer(1536, 1536), layer(256, 1536), layer(256, 1536)], false);
+        assert_eq!(three, Divided { split: 2, blocks: 256, depth: 3 });
+        assert_eq!(of(&[layer(8960, 1536); 2], true), Divided { split: 2, blocks: 264, depth: 3 });
+        assert_eq!(of(&[layer(1536, 8960)], false), Divided { split: 8, blocks: 264, depth: 5 });
+        // Long rows go to few warps, because each row is added up.
+        assert_eq!(
+            of(&[layer(14_336, 4096); 2], true),
+            Divided { split: 2, blocks: 264, depth: 4 }
+        );
+        // Nine loads of a thread: two chunks of five and not of eight.
+        let long = Shape { rows: 100_000, ..shape(&[layer(1, 2304)], false) };
+        assert_eq!(long.divided(132), Divided { split: 1, blocks: 264, depth: 5 });
+        let odd = shape(&[layer(7, 33)], false);
+        assert!(!odd.wide && odd.divided(132).depth >= 1, "{odd:?}");
+    }
+
+    #[test]
+    fn one_kernel_multiplies_layers_that_are_alike() {
+        let (plain, biased) =
+            (layer(8, 8), LinearShape { bias: Some(Element::F32), ..layer(8, 8) });
+        let turned = LinearShape { turned: true, ..plain };
+        assert_eq!(together(&[plain; 3]), [0..3]);
+        assert_eq!(together(&[plain; 4]), [0..3, 3..4]);
+        assert_eq!(together(&[biased, plain, plain]), [0..1, 1..3]);
+        assert_eq!(together(&[turned, turned]), [0..1, 1..2]);
+        assert!(Shape::of(&[turned], false, None, ActivationParams::Plain).is_none());
+        let [gate, up] = layer(8, 4).halves();
+        assert_eq!((gate.outputs, up.outputs, up.offset), (4, 4, 32));
+    }
+}
