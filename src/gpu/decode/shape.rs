@@ -255,10 +255,16 @@ mod tests {
         let (plain, biased) =
             (layer(8, 8), LinearShape { bias: Some(Element::F32), ..layer(8, 8) });
         let turned = LinearShape { turned: true, ..plain };
-        assert_eq!(together(&[plain; 3]), [0..3]);
-        assert_eq!(together(&[plain; 4]), [0..3, 3..4]);
-        assert_eq!(together(&[biased, plain, plain]), [0..1, 1..3]);
-        assert_eq!(together(&[turned, turned]), [0..1, 1..2]);
+        for (layers, wanted) in [
+            (vec![plain; 3], vec![3]),
+            (vec![plain; 4], vec![3, 1]),
+            (vec![biased, plain, plain], vec![1, 2]),
+            (vec![turned, turned], vec![1, 1]),
+        ] {
+            let parts = together(&layers);
+            assert_eq!(parts.iter().map(ExactSizeIterator::len).collect::<Vec<_>>(), wanted);
+            assert!(parts.into_iter().flatten().eq(0..layers.len()), "each once, in order");
+        }
         assert!(Shape::of(&[turned], false, None, ActivationParams::Plain).is_none());
         let [gate, up] = layer(8, 4).halves();
         assert_eq!((gate.outputs, up.outputs, up.offset), (4, 4, 32));

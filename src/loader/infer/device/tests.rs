@@ -45,7 +45,7 @@ fn a_decoder_has_a_form_for_each_product_and_an_encoder_none() {
     // Four query heads and two key heads of four values, as in Qwen2: biases in the first projections alone.
     let heads = HeadShape { group: 2, size: 4, rotary: true, neighbours: false, norms: None };
     let mut wanted = DecoderForms::new(heads);
-    let norm = Some(NormShape { rms: true, element: Element::F32, bias: None });
+    let norm = NormShape { rms: true, element: Element::F32, bias: None };
     let placed = tiny.placed().0;
     let shape = |name: &str, bias: bool| {
         let tensor = placed.iter().find(|tensor| tensor.info.name.ends_with(name)).expect(name);
@@ -58,11 +58,11 @@ fn a_decoder_has_a_form_for_each_product_and_an_encoder_none() {
     let three = three.map(|name| shape(&format!("layers.0.self_attn.{name}.weight"), true));
     let pair = ["gate_proj", "up_proj"];
     let pair = pair.map(|name| shape(&format!("layers.0.mlp.{name}.weight"), false));
-    wanted.add(&three, norm, ActivationParams::Plain);
+    wanted.add(&three, Some(norm), ActivationParams::Plain);
     wanted.add(&[shape("layers.0.self_attn.o_proj.weight", false)], None, ActivationParams::Plain);
-    wanted.add_gated(&pair, norm.expect("a norm"), ActivationParams::Silu);
+    wanted.add_gated(&pair, norm, ActivationParams::Silu);
     wanted.add(&[shape("layers.0.mlp.down_proj.weight", false)], None, ActivationParams::Plain);
-    wanted.add(&[shape("embed_tokens.weight", false)], norm, ActivationParams::Plain);
+    wanted.add(&[shape("embed_tokens.weight", false)], Some(norm), ActivationParams::Plain);
     assert_eq!(made, wanted);
 }
 
