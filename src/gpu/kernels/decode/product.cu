@@ -140,8 +140,7 @@ extern "C" __global__ void __launch_bounds__(WIDTH, 2) product(Product of, const
             #pragma unroll
             for (u32 d = 0; d < DEPTH; d++) {
                 const u32 n = chunk * DEPTH + d;
-                if (n * STRIDE >= LOADS) continue;
-                if (is_whole(n, mine)) {
+                if (n * STRIDE < LOADS && is_whole(n, mine)) {
                     const float* here = first_x + n * STRIDE * BESIDE;
                     sum = times<WEIGHTS>(w[d], here, INNER / 2, sum);
                     if (PAIR) second = times<WEIGHTS>(v[PAIR ? d : 0], here, INNER / 2, second);
