@@ -241,7 +241,7 @@ mod tests {
         // Long rows go to few warps, because each row is added up.
         assert_eq!(
             of(&[layer(14_336, 4096); 2], true),
-            Divided { split: 2, blocks: 264, depth: 4 }
+            Divided { split: 2, blocks: 264, depth: 2 }
         );
         // Nine loads of a thread: two chunks of five and not of eight.
         let long = Shape { rows: 100_000, ..shape(&[layer(1, 2304)], false) };
