@@ -57,11 +57,7 @@ impl Imported {
                 Ok(imported)
             }
             Asked::Refused(failure) => Err(case_run.unexpected("device memory exported", &failure)),
-            Asked::Shut(why) => {
-                let (what, wanted) = ("exported block", "opens by CUDA IPC");
-                case_run.check(Check::broken(what, wanted, why, Basis::Observed))?;
-                Err(CaseEnd::Failed)
-            }
+            Asked::Shut(why) => Err(shut(case_run, why)),
         }
     }
 
@@ -185,6 +181,12 @@ impl Imported {
         case_run.check(Check::broken("placement", wanted, claim, Basis::Observed))?;
         Err(CaseEnd::Failed)
     }
+}
+
+/// Records that a block does not open, and returns how the case ends.
+pub fn shut(case_run: &mut CaseRun<'_>, why: String) -> CaseEnd {
+    let check = Check::broken("exported block", "opens by CUDA IPC", why, Basis::Observed);
+    case_run.check(check).err().unwrap_or(CaseEnd::Failed)
 }
 
 /// Checks that the card which the loader has told holds as much of its processes as these blocks have.
