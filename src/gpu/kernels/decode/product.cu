@@ -1,9 +1,9 @@
-// A product with a weight whose rows lie together. It is compiled for its shape, because a short product would spend more
-// time on decisions than on multiplying. It is compiled with WEIGHTS and ALIGNED, how weights are loaded; PAIR, whether row i of the first
-// matrix is the gate of row i of the second; INNER, the length of a row; ROWS, those of all matrices, or of one of a
-// pair; NORM, the kind of the norm before it, with NORM_ELEMENT, NORM_BIASED and NORM_BIAS_ELEMENT; BIASED,
-// BIAS_ELEMENT and ACTIVATION; SPLIT, the warps that share a row; BLOCKS, the blocks of the grid; and DEPTH, the loads of
-// a matrix that a thread has under way.
+// A product with a weight whose rows lie together. It is compiled for its shape, because a short product would spend
+// more time on decisions than on multiplying. It is compiled with WEIGHTS and ALIGNED, how weights are loaded; PAIR,
+// whether row i of the first matrix is the gate of row i of the second; INNER, the length of a row; ROWS, those of all
+// matrices, or of one of a pair; NORM, the kind of the norm before it, with NORM_ELEMENT, NORM_BIASED and
+// NORM_BIAS_ELEMENT; BIASED, BIAS_ELEMENT and ACTIVATION; SPLIT, the warps that share a row; BLOCKS, the blocks of the
+// grid; and DEPTH, the loads of a matrix that a thread has under way.
 
 // Weights that a load brings: 16 bytes, or one element where rows do not begin at such places.
 template <u32 ELEMENT, bool WIDE> struct Load;
