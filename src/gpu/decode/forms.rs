@@ -10,13 +10,16 @@ use crate::gpu::driver::error::GpuError;
 use crate::gpu::forward::ActivationParams;
 use crate::gpu::kernel::{Kernel, Module};
 
-use super::shape::{Divided, HeadShape, LinearShape, NormShape, Shape, together};
+use super::division::{Card, Divided};
+use super::shape::{HeadShape, LinearShape, NormShape, Shape, together};
 
 const TOKEN: &str = include_str!("../kernels/decode/token.cu");
 const INPUT: &str = include_str!("../kernels/decode/input.cu");
 const TURNED: &str = include_str!("../kernels/decode/turned.cu");
+const ROWS: &str = include_str!("../kernels/decode/rows.cu");
 const PRODUCT: &str = include_str!("../kernels/decode/product.cu");
 const CLUSTERS: &str = include_str!("../kernels/decode/cluster.cu");
+const HEAD: &str = include_str!("../kernels/decode/head.cu");
 const ATTENTION: &str = include_str!("../kernels/decode/attention.cu");
 
 /// Blocks of attention that join their sums in shared memory, on devices that have clusters. Every such device runs
@@ -65,11 +68,19 @@ impl DecoderForms {
 /// How many query heads of a group one block of attention takes at most.
 ///
 /// It divides the group, so that the heads of a block share one key head. The block's arrays, which
-/// `attention.cu` declares, fit in the shared memory that every card gives a block: 48 KiB.
+/// `attention.cu` declares, fit in the shared memory that every card gives a block: 48 KiB. So does what it joins without a
+/// cluster.
 pub(super) fn queries_of_block(group: usize, head_size: usize) -> usize {
-    let bytes = |queries: usize| 4 * (9 * queries * head_size + head_size + 64 * queries + 16);
+    let bytes = |queries: usize| {
+        4 * (8 * queries * head_size + 48 * queries + 16) + joined(1, queries, head_size)
+    };
     let fits = |queries: &usize| group.is_multiple_of(*queries) && bytes(*queries) <= 48 << 10;
     (1..=8).rev().find(fits).unwrap_or(1)
+}
+
+/// Shared memory in which a block of attention joins the sums of its cluster, in bytes.
+fn joined(cluster: usize, queries: usize, head_size: usize) -> usize {
+    4 * cluster * queries * (head_size + 2)
 }
 
 /// The kernels of a decoder. A clone shares them.
@@ -79,7 +90,8 @@ pub struct DecoderKernels {
     pub(super) heads: HeadShape,
     pub(super) enter: Kernel,
     /// Attention with one query head per block, and with [`queries_of_block`] of them.
-    pub(super) mix: [Kernel; 2],
+    mix: [Kernel; 2],
+    cluster: usize,
     pub(super) turned: Kernel,
     pub(super) choose: Kernel,
     products: BTreeMap<Shape, (Kernel, Divided)>,
@@ -93,8 +105,10 @@ impl DecoderKernels {
     ///
     /// [`GpuError::is_unavailable`] where NVRTC is missing.
     pub fn new(context: &Context, of: &DecoderForms) -> Result<DecoderKernels, GpuError> {
-        let multiprocessors = context.multiprocessors()?;
-        let cluster = if context.compute_capability()?.0 >= 9 { CLUSTER } else { 1 };
+        let copies = context.compute_capability()?.0 >= 9;
+        let (multiprocessors, shared) = (context.multiprocessors()?, context.shared_bytes()?);
+        let card = Card { multiprocessors, shared, copies };
+        let cluster = if copies { CLUSTER } else { 1 };
         let together = queries_of_block(of.heads.group, of.heads.size);
         let sizes = of.heads.constants(together, cluster);
         let lost = |_| Err(GpuError::refused("compile", "a compiling thread panicked"));
@@ -107,10 +121,11 @@ impl DecoderKernels {
             let text = |source: &str| source.to_owned();
             let shared = part("decode_shared.cu", [TOKEN, INPUT, TURNED].map(text).into());
             let attention =
-                part("decode_attention.cu", vec![sizes, text(CLUSTERS), text(ATTENTION)]);
+                part("decode_attention.cu", [&sizes, CLUSTERS, HEAD, ATTENTION].map(text).into());
             let product = |shape: &Shape| {
-                let divided = shape.divided(multiprocessors);
-                let sources = vec![shape.constants(divided), text(INPUT), text(PRODUCT)];
+                let divided = shape.divided(card);
+                let constants = shape.constants(divided);
+                let sources = [&constants, INPUT, ROWS, PRODUCT].map(text).into();
                 (*shape, divided, part("decode_product.cu", sources))
             };
             let products: Vec<_> = of.products.iter().map(product).collect();
@@ -132,8 +147,15 @@ impl DecoderKernels {
             mix: [named(&attention, "mix_heads")?, named(&attention, "mix_groups")?],
             turned: named(&shared, "product_turned")?,
             choose: named(&shared, "choose_token")?,
+            cluster,
             products: shaped,
         })
+    }
+
+    /// The kernel of attention with so many query heads in a block, and the shared memory that it needs, in bytes.
+    pub(super) fn mix(&self, together: usize) -> (&Kernel, usize) {
+        let kernel = &self.mix[usize::from(together > 1)];
+        (kernel, joined(self.cluster, together, self.heads.size))
     }
 
     /// The kernel of a product of this shape, and how the device computes it.

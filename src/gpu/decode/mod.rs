@@ -7,6 +7,7 @@
 //! values to the [`Decoder`]'s cache. The decoder runs all later tokens.
 
 mod description;
+mod division;
 mod forms;
 mod plan;
 mod shape;

@@ -17,8 +17,8 @@ use super::values::{Entry, Mixing, Product, Value};
 const THREADS: u32 = 256;
 /// Threads of a block of `choose_token`.
 const CHOOSING: u32 = 1024;
-/// Threads of a block of a product.
-const MULTIPLYING: u32 = 512;
+/// Threads of a block of a product whose weight is stored as `[inner, outputs]`.
+const TURNED: u32 = 512;
 /// Shared memory that a kernel may use without a call of `allow_shared`, in bytes.
 const FREE_SHARED: u32 = 48 << 10;
 
@@ -154,12 +154,10 @@ impl Planner<'_, '_> {
         (keys, values): (u64, u64),
     ) -> Result<Queued, GpuError> {
         let (of, state) = (self.of, self.state);
-        let norm = |norm: Option<&NormParams<'_>>| -> Result<(u64, u32), GpuError> {
+        let norm = |norm: Option<&NormParams<'_>>| -> Result<u64, GpuError> {
             match norm {
-                None => Ok((0, 0)),
-                Some(norm) if norm.rms && norm.bias.is_none() => {
-                    Ok((norm.weight.address()?, norm.weight.element as u32))
-                }
+                None => Ok(0),
+                Some(norm) if norm.rms && norm.bias.is_none() => norm.weight.address(),
                 Some(_) => Err(GpuError::refused("decoder", "head norms must be RMS without bias")),
             }
         };
@@ -169,6 +167,7 @@ impl Planner<'_, '_> {
         let heads = HeadShape {
             group: of.heads / of.key_heads,
             size: of.head_size,
+            windowed: of.window.is_some(),
             rotary: self.rotary,
             neighbours: of.neighbours,
             norms: norms.map(elements),
@@ -176,31 +175,28 @@ impl Planner<'_, '_> {
         if heads != self.forms.heads {
             return Err(GpuError::refused("decoder", "the kernels were compiled for other heads"));
         }
-        let query = norm(norms.map(|(query, _)| query))?;
-        let key = norm(norms.map(|(_, key)| key))?;
         let mixing = Mixing {
             turns: if self.rotary { state.turns } else { 0 },
-            query_norm: query.0,
-            key_norm: key.0,
-            query_norm_element: query.1,
-            key_norm_element: key.1,
+            query_norm: norm(norms.map(|(query, _)| query))?,
+            key_norm: norm(norms.map(|(_, key)| key))?,
             epsilon: norms.map_or(0.0, |(query, _)| query.epsilon),
             scale: of.scale,
-            heads: word(of.heads)?,
             key_heads: word(of.key_heads)?,
             keys_at: word(of.columns.0)?,
             values_at: word(of.columns.1)?,
             window: word(of.window.unwrap_or(0))?,
-            neighbours: u32::from(of.neighbours),
             splits: state.splits,
             longest: self.longest,
         };
+        let (kernel, shared) = self.forms.mix(state.together);
+        let shared = word(shared)?;
+        kernel.allow_shared(shared)?;
         Ok(Queued {
             layer: None,
-            kernel: self.forms.mix[usize::from(state.together > 1)].clone(),
+            kernel: kernel.clone(),
             grid: [word(of.heads / state.together)?, state.splits, 1],
             threads: THREADS,
-            shared: 0,
+            shared,
             values: vec![
                 Value::Mixing(mixing),
                 Value::Address(state.three),
@@ -278,12 +274,15 @@ impl Planner<'_, '_> {
             return Err(GpuError::refused("decoder", "no layer"));
         };
         let shapes: Vec<_> = layers.iter().map(Affine::shape).collect();
-        let (kernel, blocks, shared) =
+        let (kernel, blocks, threads, shared) =
             match Shape::of(&shapes, gated, norm.map(norm_shape), activated) {
-                None => (&self.forms.turned, first.outputs().div_ceil(32), first.inner() * 4),
+                None => {
+                    (&self.forms.turned, first.outputs().div_ceil(32), TURNED, first.inner() * 4)
+                }
                 Some(shape) => {
                     let (kernel, divided) = self.forms.product(shape)?;
-                    (kernel, divided.blocks, shape.shared_bytes(divided))
+                    let threads = word(32 * divided.warps)?;
+                    (kernel, divided.blocks, threads, shape.shared_bytes(divided))
                 }
             };
         let shared = word(shared)?;
@@ -294,7 +293,7 @@ impl Planner<'_, '_> {
             layer: None,
             kernel: kernel.clone(),
             grid: [word(blocks)?, 1, 1],
-            threads: MULTIPLYING,
+            threads,
             shared,
             values: vec![Value::Product(product), Value::Address(from), Value::Address(to)],
         })

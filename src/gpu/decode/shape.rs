@@ -5,10 +5,8 @@ use std::ops::Range;
 use crate::gpu::forward::ActivationParams;
 use crate::gpu::kernel::tensor_scan::Element;
 
-/// Warps of a block of a product.
-const WARPS: usize = 16;
-/// Blocks of a product that a multiprocessor runs at a time.
-const RESIDENT: usize = 2;
+use super::division::Divided;
+
 /// Layers over one input that a kernel multiplies at most.
 const LAYERS: usize = 3;
 
@@ -61,6 +59,8 @@ pub struct HeadShape {
     pub group: usize,
     /// Size of a head.
     pub size: usize,
+    /// Whether a token sees only some of those before it.
+    pub windowed: bool,
     /// Whether there are rotary positions.
     pub rotary: bool,
     /// Whether they rotate neighbours (2j, 2j + 1), not elements half a head apart.
@@ -78,6 +78,7 @@ impl HeadShape {
             ("TOGETHER", together.to_string()),
             ("SIZE", self.size.to_string()),
             ("CLUSTER", cluster.to_string()),
+            ("WINDOWED", self.windowed.to_string()),
             ("ROTARY", self.rotary.to_string()),
             ("NEIGHBOURS", self.neighbours.to_string()),
             ("NORMED", self.norms.is_some().to_string()),
@@ -122,25 +123,14 @@ pub(super) fn together(layers: &[LinearShape]) -> Vec<Range<usize>> {
 /// What a product's kernel is compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Shape {
-    element: Element,
-    wide: bool,
-    pair: bool,
-    inner: usize,
-    rows: usize,
-    norm: Option<NormShape>,
+    pub(super) element: Element,
+    pub(super) wide: bool,
+    pub(super) pair: bool,
+    pub(super) inner: usize,
+    pub(super) rows: usize,
+    pub(super) norm: Option<NormShape>,
     bias: Option<Element>,
     activation: u32,
-}
-
-/// How a device computes a product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Divided {
-    /// Warps that share a row.
-    pub(super) split: usize,
-    /// Blocks of the grid.
-    pub(super) blocks: usize,
-    /// Loads of a matrix that a thread has under way.
-    pub(super) depth: usize,
 }
 
 impl Shape {
@@ -166,33 +156,6 @@ impl Shape {
         })
     }
 
-    /// Loads that a row takes.
-    fn loads(self) -> usize {
-        self.inner / if self.wide { 16 / self.element.bytes() } else { 1 }
-    }
-
-    /// Divides the product among multiprocessors: the chosen split minimises what one thread does one after the other. To
-    /// add up a row costs it about as much as three quarters of a load.
-    pub(super) fn divided(self, multiprocessors: usize) -> Divided {
-        let most = RESIDENT * multiprocessors;
-        let units = |split: usize| self.rows.div_ceil(WARPS / split);
-        let each = |split: usize| self.loads().div_ceil(32 * split);
-        let cost = |split: &usize| units(*split).div_ceil(most) * (4 * each(*split) + 3);
-        let split = [1, 2, 4, 8, 16].into_iter().min_by_key(cost).unwrap_or(1);
-        // Of a row, as many loads as registers can hold; of a longer one, so many that few are left for its last chunk.
-        let deepest = if self.pair { 3 } else { 8 };
-        let last = |depth: &usize| each(split).next_multiple_of(*depth);
-        let depth = (deepest / 2 + 1..=deepest).rev().min_by_key(last).unwrap_or(deepest);
-        let depth = if each(split) <= deepest { each(split) } else { depth }.max(1);
-        Divided { split, blocks: units(split).min(most).max(1), depth }
-    }
-
-    /// Shared memory of a block, in bytes: x, and a sum for each warp and round. A gate needs two.
-    pub(super) fn shared_bytes(self, divided: Divided) -> usize {
-        let rounds = self.rows.div_ceil(WARPS / divided.split).div_ceil(divided.blocks);
-        4 * (self.inner + rounds * WARPS * if self.pair { 2 } else { 1 })
-    }
-
     /// What `product.cu` is compiled with.
     pub(super) fn constants(self, divided: Divided) -> String {
         let or_any = |element: Option<Element>| name(element.unwrap_or(Element::F32)).to_owned();
@@ -211,9 +174,11 @@ impl Shape {
             ("BIASED", self.bias.is_some().to_string()),
             ("BIAS_ELEMENT", or_any(self.bias)),
             ("ACTIVATION", self.activation.to_string()),
+            ("WARPS", divided.warps.to_string()),
             ("SPLIT", divided.split.to_string()),
             ("BLOCKS", divided.blocks.to_string()),
             ("DEPTH", divided.depth.to_string()),
+            ("PARKED", divided.parked.to_string()),
         ];
         defined(&all)
     }
@@ -226,28 +191,6 @@ mod tests {
     fn layer(outputs: usize, inner: usize) -> LinearShape {
         let element = Element::BF16;
         LinearShape { element, outputs, inner, offset: 0, bias: None, turned: false }
-    }
-
-    #[test]
-    fn a_thread_has_its_part_of_a_row_under_way_or_few_loads_too_many() {
-        let shape = |layers: &[LinearShape], pair| {
-            Shape::of(layers, pair, None, ActivationParams::Plain).unwrap()
-        };
-        let of = |layers: &[LinearShape], pair| shape(layers, pair).divided(132);
-        let three = of(&[layer(1536, 1536), layer(256, 1536), layer(256, 1536)], false);
-        assert_eq!(three, Divided { split: 2, blocks: 256, depth: 3 });
-        assert_eq!(of(&[layer(8960, 1536); 2], true), Divided { split: 2, blocks: 264, depth: 3 });
-        assert_eq!(of(&[layer(1536, 8960)], false), Divided { split: 8, blocks: 264, depth: 5 });
-        // Long rows go to few warps, because each row is added up.
-        assert_eq!(
-            of(&[layer(14_336, 4096); 2], true),
-            Divided { split: 2, blocks: 264, depth: 2 }
-        );
-        // Nine loads of a thread: two chunks of five and not of eight.
-        let long = Shape { rows: 100_000, ..shape(&[layer(1, 2304)], false) };
-        assert_eq!(long.divided(132), Divided { split: 1, blocks: 264, depth: 5 });
-        let odd = shape(&[layer(7, 33)], false);
-        assert!(!odd.wide && odd.divided(132).depth >= 1, "{odd:?}");
     }
 
     #[test]

@@ -84,8 +84,21 @@ impl Context {
     ///
     /// The driver's error.
     pub fn multiprocessors(&self) -> Result<usize, GpuError> {
+        self.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
+    }
+
+    /// Shared memory of a multiprocessor, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// The driver's error.
+    pub fn shared_bytes(&self) -> Result<usize, GpuError> {
+        self.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR)
+    }
+
+    /// A count or a size of the device, at least 1.
+    fn attribute(&self, attribute: CUdevice_attribute) -> Result<usize, GpuError> {
         let mut value = 0;
-        let attribute = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
         // SAFETY: `value` outlives the call and the device handle is the driver's own.
         unsafe {
             self.inner.driver.cuDeviceGetAttribute(&raw mut value, attribute, self.inner.device)

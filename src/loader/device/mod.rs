@@ -158,7 +158,14 @@ mod tests {
             return; // Device tests cover a machine that has one.
         }
         let mut gpus = Gpus::default();
-        let heads = HeadShape { group: 1, size: 4, rotary: true, neighbours: false, norms: None };
+        let heads = HeadShape {
+            group: 1,
+            size: 4,
+            windowed: false,
+            rotary: true,
+            neighbours: false,
+            norms: None,
+        };
         let forms = DecoderForms::new(heads);
         for refused in [
             gpus.context(3).map(drop),

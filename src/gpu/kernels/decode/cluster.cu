@@ -1,17 +1,18 @@
 // Attention of the new token: its description, and how sums over parts of the keys are joined. It is compiled with
 // GROUP, the query heads of a key head, TOGETHER, those of them that a block takes, SIZE, the size of a head, CLUSTER, the
-// blocks of a cluster, ROTARY and NEIGHBOURS, whether and how vectors are turned, and NORMED, whether there are norms over
-// heads, with QUERY_NORM_ELEMENT and KEY_NORM_ELEMENT.
+// blocks of a cluster, WINDOWED, whether a token sees few of the keys before it, ROTARY and NEIGHBOURS, whether and how
+// vectors are turned, and NORMED, whether there are norms over heads, with QUERY_NORM_ELEMENT and KEY_NORM_ELEMENT.
 
 struct Mixing {
     u64 turns, query_norm, key_norm;  // turns: cosine and sine, [positions][SIZE / 2]
-    u32 query_norm_element, key_norm_element;
     float epsilon, scale;
-    u32 heads, key_heads, keys_at, values_at, window, neighbours, splits, longest;
+    u32 key_heads, keys_at, values_at, window, splits, longest;
 };
 
 #define EACH ((SIZE + 31) / 32)
 #define MOST_PARTS 32
+#define WARPS 8
+#define NO_SCORE __int_as_float(0xff800000)  // minus infinity
 
 #if CLUSTER > 1
 #define CLUSTERED __cluster_dims__(1, CLUSTER, 1)
@@ -19,38 +20,94 @@ struct Mixing {
 #define CLUSTERED
 #endif
 
-// Waits for all threads of the cluster. What they wrote to shared memory can then be read.
-__device__ __forceinline__ void meet() {
+// Sums relative to the score `own`: what they must be multiplied by to be relative to `largest`. A part without a key has
+// nothing to add.
+__device__ __forceinline__ float share_of(float own, float largest) {
+    return own == NO_SCORE ? 0.0f : exp2f(own - largest);
+}
+
+// Shared memory of the first block of a cluster, in which all its blocks put values. A store counts its bytes where it
+// arrives. So nobody waits for a barrier of the cluster, which also waits for what went to device memory.
+struct Inbox {
+    float* values;
+    u64* arrived;
+    u32 values_there, arrived_there;
+
+    // Opens it for so many bytes. Nobody puts anything before `wait_for_first`.
+    __device__ __forceinline__ Inbox(float* values, u64* arrived, u32 bytes) : values(values), arrived(arrived) {
 #if CLUSTER > 1
-    __syncwarp();
-    asm volatile(
-        "barrier.cluster.arrive.release.aligned;\n\tbarrier.cluster.wait.acquire.aligned;" ::: "memory"
-    );
+        if (threadIdx.x == 0 && blockIdx.y % CLUSTER == 0) {
+            u32 here = (u32)__cvta_generic_to_shared(arrived);
+            asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(here) : "memory");
+            asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+            asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(here), "r"(bytes) : "memory");
+        }
+        __syncwarp();
+        asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
+#endif
+    }
+
+    // Waits until the first block has opened its own.
+    __device__ __forceinline__ void wait_for_first() {
+#if CLUSTER > 1
+        u32 here = (u32)__cvta_generic_to_shared(values), bar = (u32)__cvta_generic_to_shared(arrived);
+        asm volatile("barrier.cluster.wait.aligned;" ::: "memory");
+        asm volatile("mapa.shared::cluster.u32 %0, %1, 0;" : "=r"(values_there) : "r"(here));
+        asm volatile("mapa.shared::cluster.u32 %0, %1, 0;" : "=r"(arrived_there) : "r"(bar));
+#endif
+    }
+
+    __device__ __forceinline__ void put(u32 place, float value) {
+#if CLUSTER > 1
+        asm volatile(
+            "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, [%2];"
+            ::"r"(values_there + 4 * place), "r"(__float_as_uint(value)), "r"(arrived_there) : "memory"
+        );
 #else
+        values[place] = value;
+#endif
+    }
+
+    // In the first block: waits until everything is there.
+    __device__ __forceinline__ void wait_for_all() {
+#if CLUSTER > 1
+        u32 here = (u32)__cvta_generic_to_shared(arrived), done;
+        do asm volatile(
+            "{\n\t.reg .pred p;\n\tmbarrier.try_wait.parity.shared::cta.b64 p, [%1], 0;\n\tselp.u32 %0, 1, 0, p;\n\t}"
+            : "=r"(done) : "r"(here) : "memory"
+        );
+        while (!done);
+#else
+        __syncthreads();
+#endif
+    }
+};
+
+// Joins what several clusters left for the heads of this block: it came last.
+template <u32 QUERIES> __device__ __forceinline__ void join_clusters(
+    const Mixing& of, const float* partial, u32 clusters, float* mixed
+) {
+    __shared__ float scales[QUERIES][MOST_PARTS];
+    const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    // How much each cluster's sums count, for every query at once; then the sums, all loads under way together.
+    const float* theirs = partial + (u64)blockIdx.x * (of.splits / CLUSTER) * QUERIES * (SIZE + 2);
+    for (u32 g = warp; g < QUERIES; g += WARPS) {
+        const float* part = theirs + (lane * QUERIES + g) * (SIZE + 2);
+        const bool there = lane < clusters;
+        const float own = there ? __ldcg(part + SIZE) : NO_SCORE;
+        float largest = own;
+        for (u32 far = 16; far > 0; far /= 2) largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, far));
+        const float share = share_of(own, largest), total = there ? __ldcg(part + SIZE + 1) : 0.0f;
+        scales[g][lane] = share / warp_sum(total * share);
+    }
     __syncthreads();
-#endif
-}
-
-// The value that a block of the cluster has where this one has `own`.
-__device__ __forceinline__ float value_of(u32 block, const float& own) {
-#if CLUSTER > 1
-    u32 here = (u32)__cvta_generic_to_shared(&own), there;
-    float value;
-    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(here), "r"(block));
-    asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(value) : "r"(there) : "memory");
-    return value;
-#else
-    return own;
-#endif
-}
-
-// Of parts whose sums are relative to `own`, their largest score, and have this total weight: what the sums of this
-// lane's part must be multiplied by before they are added to the others. A part without a key has nothing to add.
-// `own` and `total` become those of all parts together.
-__device__ __forceinline__ float share_of(float& own, float& total) {
-    float largest = own;
-    for (int far = 16; far > 0; far /= 2) largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, far));
-    float scale = total == 0 ? 0.0f : exp2f(own - largest);
-    own = largest, total = warp_sum(total * scale);
-    return scale;
+    for (u32 n = threadIdx.x; n < QUERIES * SIZE; n += 32 * WARPS) {
+        const u32 g = n / SIZE, j = n % SIZE;
+        float sum = 0;
+        #pragma unroll 16
+        for (u32 part = 0; part < clusters; part++) {
+            sum = fmaf(__ldcg(theirs + (part * QUERIES + g) * (SIZE + 2) + j), scales[g][part], sum);
+        }
+        mixed[blockIdx.x * QUERIES * SIZE + n] = sum;
+    }
 }

@@ -10,9 +10,13 @@ struct Product {
     u32 activation, add, weight_element;
 };
 
-// Threads of a block that multiplies, and its warps.
-#define WIDTH 512
+// Warps of a block that multiplies, and its threads.
+#ifndef WARPS
 #define WARPS 16
+#endif
+#define WIDTH (32 * WARPS)
+
+__device__ __forceinline__ u32 shared_address(const void* at) { return (u32)__cvta_generic_to_shared(at); }
 
 template <u32 ELEMENT> __device__ __forceinline__ void both_values(u32 two, float& low, float& high) {
     if (ELEMENT == BF16) {

@@ -140,6 +140,7 @@ pub fn forms(runnable: &RunnableModel) -> Option<DecoderForms> {
     let mut forms = DecoderForms::new(HeadShape {
         group: config.heads / config.key_heads,
         size: config.head_size,
+        windowed: config.window.is_some(),
         rotary: config.rotary.is_some(),
         neighbours: body.neighbours,
         norms,

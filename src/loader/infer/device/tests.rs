@@ -43,7 +43,14 @@ fn a_decoder_has_a_form_for_each_product_and_an_encoder_none() {
     let tiny = decoder();
     let made = forms(&tiny.runnable().expect("a sound model")).expect("a decoder");
     // Four query heads and two key heads of four values, as in Qwen2: biases in the first projections alone.
-    let heads = HeadShape { group: 2, size: 4, rotary: true, neighbours: false, norms: None };
+    let heads = HeadShape {
+        group: 2,
+        size: 4,
+        windowed: false,
+        rotary: true,
+        neighbours: false,
+        norms: None,
+    };
     let mut wanted = DecoderForms::new(heads);
     let norm = NormShape { rms: true, element: Element::F32, bias: None };
     let placed = tiny.placed().0;
