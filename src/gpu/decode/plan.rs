@@ -19,8 +19,9 @@ const THREADS: u32 = 256;
 const CHOOSING: u32 = 1024;
 /// Threads of a block of a product whose weight is stored as `[inner, outputs]`.
 const TURNED: u32 = 512;
-/// Shared memory that a kernel may use without a call of `allow_shared`, in bytes.
-const FREE_SHARED: u32 = 48 << 10;
+/// Dynamic shared memory that a kernel may use without a call of `allow_shared`, in bytes. Variables in shared memory count
+/// too: together they may take 48 KiB.
+const FREE_SHARED: u32 = 40 << 10;
 
 /// A planned kernel launch.
 #[derive(Clone, Debug)]
@@ -56,6 +57,22 @@ impl Queued {
             )
         }
     }
+}
+
+/// What is done before and behind a product.
+#[derive(Clone, Copy)]
+struct Around<'n, 'm> {
+    norm: Option<&'n NormParams<'m>>,
+    activated: ActivationParams,
+    /// Whether the first of two layers is the gate of the second.
+    gated: bool,
+    /// Whether the result is added to what is there.
+    adds: bool,
+}
+
+impl Around<'_, '_> {
+    const NOTHING: Self =
+        Around { norm: None, activated: ActivationParams::Plain, gated: false, adds: false };
 }
 
 /// The inputs of a plan.
@@ -96,32 +113,23 @@ impl Planner<'_, '_> {
         }];
         for (n, (layer, cache)) in of.layers.iter().zip(&state.caches).enumerate() {
             let first = all.len();
-            let norm = Some(&layer.attention_norm);
-            self.products(
-                &layer.three,
-                norm,
-                (state.x, state.three),
-                ActivationParams::Plain,
-                &mut all,
-            )?;
+            let around = Around { norm: Some(&layer.attention_norm), ..Around::NOTHING };
+            self.products(&layer.three, around, (state.x, state.three), &mut all)?;
             if let Some(first) = all.get_mut(first) {
                 first.layer = Some(n);
             }
             all.push(self.mixing(layer.head_norms.as_ref(), *cache)?);
             all.push(self.adding(&layer.join, state.mixed)?);
-            let norm = Some(&layer.forward_norm);
-            match (of.gated, layer.widen.as_slice()) {
-                (true, _) => all.push(self.gated(&layer.widen, &layer.forward_norm)?),
-                (false, layers) => {
-                    let places = (state.x, state.inner);
-                    self.products(layers, norm, places, of.activated, &mut all)?;
-                }
+            let (norm, activated) = (Some(&layer.forward_norm), of.activated);
+            let around = Around { norm, activated, ..Around::NOTHING };
+            match of.gated {
+                true => all.push(self.gated(&layer.widen, around)?),
+                false => self.products(&layer.widen, around, (state.x, state.inner), &mut all)?,
             }
             all.push(self.adding(&layer.narrow, state.inner)?);
         }
-        let places = (state.x, state.logits);
-        let head = [of.head];
-        self.products(&head, of.last.as_ref(), places, ActivationParams::Plain, &mut all)?;
+        let around = Around { norm: of.last.as_ref(), ..Around::NOTHING };
+        self.products(&[of.head], around, (state.x, state.logits), &mut all)?;
         Ok(all)
     }
 
@@ -214,17 +222,15 @@ impl Planner<'_, '_> {
     fn products(
         &self,
         layers: &[Affine<'_>],
-        norm: Option<&NormParams<'_>>,
+        around: Around<'_, '_>,
         (from, to): (u64, u64),
-        activated: ActivationParams,
         all: &mut Vec<Queued>,
     ) -> Result<(), GpuError> {
         let shapes: Vec<_> = layers.iter().map(Affine::shape).collect();
         let mut column = 0;
         for part in together(&shapes) {
             let part = &layers[part];
-            let places = (from, to + column * 4);
-            all.push(self.product(part, norm, activated, false, places, false)?);
+            all.push(self.product(part, around, (from, to + column * 4))?);
             column += part.iter().map(|layer| layer.outputs() as u64).sum::<u64>();
         }
         Ok(())
@@ -232,12 +238,12 @@ impl Planner<'_, '_> {
 
     /// A layer whose result is added to the token's state.
     fn adding(&self, layer: &Affine<'_>, from: u64) -> Result<Queued, GpuError> {
-        let layers = std::slice::from_ref(layer);
-        self.product(layers, None, ActivationParams::Plain, false, (from, self.state.x), true)
+        let around = Around { adds: true, ..Around::NOTHING };
+        self.product(std::slice::from_ref(layer), around, (from, self.state.x))
     }
 
     /// The product of the gate and up layers, which are stored as two matrices or as one.
-    fn gated(&self, layers: &[Affine<'_>], norm: &NormParams<'_>) -> Result<Queued, GpuError> {
+    fn gated(&self, layers: &[Affine<'_>], around: Around<'_, '_>) -> Result<Queued, GpuError> {
         let halves: Vec<Affine<'_>> = match layers {
             [both] => halves(both)?.into(),
             [gate, up] => vec![*gate, *up],
@@ -256,18 +262,16 @@ impl Planner<'_, '_> {
             ));
         }
         let places = (self.state.x, self.state.inner);
-        self.product(&halves, Some(norm), self.of.activated, true, places, false)
+        self.product(&halves, Around { gated: true, ..around }, places)
     }
 
     fn product(
         &self,
         layers: &[Affine<'_>],
-        norm: Option<&NormParams<'_>>,
-        activated: ActivationParams,
-        gated: bool,
+        around: Around<'_, '_>,
         (from, to): (u64, u64),
-        adds: bool,
     ) -> Result<Queued, GpuError> {
+        let Around { norm, activated, gated, adds } = around;
         let mut product = described(layers, norm)?;
         (product.activation, product.add) = (activated as u32, u32::from(adds));
         let Some(first) = layers.first() else {

@@ -173,14 +173,19 @@ impl Decoder {
         }
         // SAFETY: its arguments lie in this decoder's memory, whose drop waits for the device.
         unsafe { self.choose.queue(&self.stream, false) }.map_err(fail)?;
-        // A wasted step is cheap, unless it copies all layers to the device again.
-        let steps = if model.layers.is_some() { 1 } else { STEPS };
+        // The first step is launched alone: the device is busy with it while the host launches many. So are the last ones,
+        // because one launch more takes less time than a step that nobody needs; and steps that copy all layers again.
+        let steps = |made: usize| match most - made {
+            left if made == 1 || left < STEPS || model.layers.is_some() => 1,
+            _ => STEPS,
+        };
         let (mut made, mut told, mut batch) = (1, 0, 0);
         self.bring(0, 1, 0).map_err(fail)?;
         let mut under_way = vec![(0, 1)];
         let done = loop {
             // One batch runs while `watch` gets the tokens of the previous one.
             if made < most && under_way.len() < 2 {
+                let steps = steps(made);
                 self.launch(model, steps).map_err(fail)?;
                 batch += 1;
                 self.bring(made, steps, batch % 3).map_err(fail)?;
