@@ -13,11 +13,18 @@ use crate::gpu::kernel::{Kernel, Module};
 use super::division::{Card, Divided};
 use super::shape::{HeadShape, LinearShape, NormShape, Shape, together};
 
+/// What stands before every kernel of a decoder.
+pub(super) const BEFORE: [&str; 3] = [
+    include_str!("../kernels/values.cu"),
+    include_str!("../kernels/activation.cu"),
+    include_str!("../kernels/early.cu"),
+];
 const TOKEN: &str = include_str!("../kernels/decode/token.cu");
-const INPUT: &str = include_str!("../kernels/decode/input.cu");
+pub(super) const INPUT: &str = include_str!("../kernels/decode/input.cu");
 const TURNED: &str = include_str!("../kernels/decode/turned.cu");
-const ROWS: &str = include_str!("../kernels/decode/rows.cu");
-const PRODUCT: &str = include_str!("../kernels/decode/product.cu");
+const BARRIER: &str = include_str!("../kernels/decode/barrier.cu");
+pub(super) const ROWS: &str = include_str!("../kernels/decode/rows.cu");
+pub(super) const PRODUCT: &str = include_str!("../kernels/decode/product.cu");
 const CLUSTERS: &str = include_str!("../kernels/decode/cluster.cu");
 const HEAD: &str = include_str!("../kernels/decode/head.cu");
 const ATTENTION: &str = include_str!("../kernels/decode/attention.cu");
@@ -120,12 +127,14 @@ impl DecoderKernels {
             };
             let text = |source: &str| source.to_owned();
             let shared = part("decode_shared.cu", [TOKEN, INPUT, TURNED].map(text).into());
-            let attention =
-                part("decode_attention.cu", [&sizes, CLUSTERS, HEAD, ATTENTION].map(text).into());
+            let attention = part(
+                "decode_attention.cu",
+                [&sizes, BARRIER, CLUSTERS, HEAD, ATTENTION].map(text).into(),
+            );
             let product = |shape: &Shape| {
                 let divided = shape.divided(card);
                 let constants = shape.constants(divided);
-                let sources = [&constants, INPUT, ROWS, PRODUCT].map(text).into();
+                let sources = [&constants, INPUT, BARRIER, ROWS, PRODUCT].map(text).into();
                 (*shape, divided, part("decode_product.cu", sources))
             };
             let products: Vec<_> = of.products.iter().map(product).collect();
@@ -167,12 +176,7 @@ impl DecoderKernels {
 
 /// Compiles these sources, with what all of them use before them.
 fn load(context: &Context, name: &str, sources: &[String]) -> Result<Arc<Module>, GpuError> {
-    let used = [
-        include_str!("../kernels/values.cu"),
-        include_str!("../kernels/activation.cu"),
-        include_str!("../kernels/early.cu"),
-    ];
-    Module::load(context, name, &(used.concat() + &sources.concat()))
+    Module::load(context, name, &(BEFORE.concat() + &sources.concat()))
 }
 
 fn named(module: &Arc<Module>, name: &str) -> Result<Kernel, GpuError> {

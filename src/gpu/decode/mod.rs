@@ -9,6 +9,8 @@
 mod description;
 mod division;
 mod forms;
+#[cfg(test)]
+mod on_host;
 mod plan;
 mod shape;
 mod state;

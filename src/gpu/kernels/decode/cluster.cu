@@ -37,10 +37,8 @@ struct Inbox {
     __device__ __forceinline__ Inbox(float* values, u64* arrived, u32 bytes) : values(values), arrived(arrived) {
 #if CLUSTER > 1
         if (threadIdx.x == 0 && blockIdx.y % CLUSTER == 0) {
-            u32 here = (u32)__cvta_generic_to_shared(arrived);
-            asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(here) : "memory");
-            asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-            asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(here), "r"(bytes) : "memory");
+            open_barrier(shared_address(arrived));
+            expect_bytes(shared_address(arrived), bytes);
         }
         __syncwarp();
         asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
@@ -50,7 +48,7 @@ struct Inbox {
     // Waits until the first block has opened its own.
     __device__ __forceinline__ void wait_for_first() {
 #if CLUSTER > 1
-        u32 here = (u32)__cvta_generic_to_shared(values), bar = (u32)__cvta_generic_to_shared(arrived);
+        const u32 here = shared_address(values), bar = shared_address(arrived);
         asm volatile("barrier.cluster.wait.aligned;" ::: "memory");
         asm volatile("mapa.shared::cluster.u32 %0, %1, 0;" : "=r"(values_there) : "r"(here));
         asm volatile("mapa.shared::cluster.u32 %0, %1, 0;" : "=r"(arrived_there) : "r"(bar));
@@ -71,12 +69,7 @@ struct Inbox {
     // In the first block: waits until everything is there.
     __device__ __forceinline__ void wait_for_all() {
 #if CLUSTER > 1
-        u32 here = (u32)__cvta_generic_to_shared(arrived), done;
-        do asm volatile(
-            "{\n\t.reg .pred p;\n\tmbarrier.try_wait.parity.shared::cta.b64 p, [%1], 0;\n\tselp.u32 %0, 1, 0, p;\n\t}"
-            : "=r"(done) : "r"(here) : "memory"
-        );
-        while (!done);
+        wait_for_bytes(shared_address(arrived));
 #else
         __syncthreads();
 #endif

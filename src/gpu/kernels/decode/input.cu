@@ -16,8 +16,6 @@ struct Product {
 #endif
 #define WIDTH (32 * WARPS)
 
-__device__ __forceinline__ u32 shared_address(const void* at) { return (u32)__cvta_generic_to_shared(at); }
-
 template <u32 ELEMENT> __device__ __forceinline__ void both_values(u32 two, float& low, float& high) {
     if (ELEMENT == BF16) {
         low = __uint_as_float(two << 16), high = __uint_as_float(two & 0xffff0000u);

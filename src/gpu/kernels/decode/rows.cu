@@ -103,31 +103,14 @@ struct Parked {
     __device__ __forceinline__ void ask(const Product& of, u32 row) const {
         Reading from;
         from.begin_row(of, row, 0);
-        u64 once;
-        asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(once));
-        asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(landed) : "memory");
-        asm volatile("fence.mbarrier_init.release.cluster;\n\tfence.proxy.async;" ::: "memory");
-        asm volatile(
-            "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(landed), "r"(ROW_BYTES * (PAIR ? 2 : 1)) : "memory"
-        );
-        copy(at, from.at, once);
-        if (PAIR) copy(partner, from.partner, once);
+        const u64 once = read_once();
+        open_barrier(landed);
+        show_barrier();
+        expect_bytes(landed, ROW_BYTES * (PAIR ? 2 : 1));
+        bring(at, from.at, ROW_BYTES, landed, once);
+        if (PAIR) bring(partner, from.partner, ROW_BYTES, landed, once);
     }
 
-    __device__ __forceinline__ void copy(const Raw* to, const Raw* from, u64 once) const {
-        asm volatile(
-            "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;"
-            ::"r"(shared_address(to)), "l"(from), "r"(ROW_BYTES), "r"(landed), "l"(once) : "memory"
-        );
-    }
-
-    __device__ __forceinline__ void wait() const {
-        u32 done;
-        do asm volatile(
-            "{\n\t.reg .pred p;\n\tmbarrier.try_wait.parity.shared::cta.b64 p, [%1], 0;\n\tselp.u32 %0, 1, 0, p;\n\t}"
-            : "=r"(done) : "r"(landed) : "memory"
-        );
-        while (!done);
-    }
+    __device__ __forceinline__ void wait() const { wait_for_bytes(landed); }
 };
 #endif
