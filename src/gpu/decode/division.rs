@@ -2,7 +2,9 @@
 //!
 //! docs/performance.md says what the numbers were measured on.
 
-use super::shape::Shape;
+use crate::gpu::kernel::tensor_scan::Element;
+
+use super::shape::{Shape, defined, name};
 
 /// Warps of a block at most.
 const WARPS: usize = 16;
@@ -107,15 +109,40 @@ impl Shape {
             rows => values.next_multiple_of(16) + rows * self.inner * self.element.bytes(),
         }
     }
+
+    /// What `product.cu` is compiled with.
+    pub(super) fn constants(self, divided: Divided) -> String {
+        let or_any = |element: Option<Element>| name(element.unwrap_or(Element::F32)).to_owned();
+        let norm_bias = self.norm.and_then(|norm| norm.bias);
+        let kind = self.norm.map_or(0, |norm| if norm.rms { 2 } else { 1 });
+        let all = [
+            ("WEIGHTS", name(self.element).to_owned()),
+            ("ALIGNED", self.wide.to_string()),
+            ("PAIR", self.pair.to_string()),
+            ("INNER", self.inner.to_string()),
+            ("ROWS", self.rows.to_string()),
+            ("NORM", kind.to_string()),
+            ("NORM_ELEMENT", or_any(self.norm.map(|norm| norm.element))),
+            ("NORM_BIASED", norm_bias.is_some().to_string()),
+            ("NORM_BIAS_ELEMENT", or_any(norm_bias)),
+            ("BIASED", self.bias.is_some().to_string()),
+            ("BIAS_ELEMENT", or_any(self.bias)),
+            ("ACTIVATION", self.activation.to_string()),
+            ("WARPS", divided.warps.to_string()),
+            ("SPLIT", divided.split.to_string()),
+            ("BLOCKS", divided.blocks.to_string()),
+            ("DEPTH", divided.depth.to_string()),
+            ("PARKED", divided.parked.to_string()),
+        ];
+        defined(&all)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::gpu::decode::shape::{LinearShape, NormShape};
     use crate::gpu::forward::ActivationParams;
-    use crate::gpu::kernel::tensor_scan::Element;
-
-    use super::*;
 
     const H200: Card = Card { multiprocessors: 132, shared: 228 << 10, copies: true };
 

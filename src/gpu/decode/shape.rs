@@ -5,8 +5,6 @@ use std::ops::Range;
 use crate::gpu::forward::ActivationParams;
 use crate::gpu::kernel::tensor_scan::Element;
 
-use super::division::Divided;
-
 /// Layers over one input that a kernel multiplies at most.
 const LAYERS: usize = 3;
 
@@ -90,7 +88,7 @@ impl HeadShape {
 }
 
 /// The element type's name in `values.cu`.
-fn name(element: Element) -> &'static str {
+pub(super) fn name(element: Element) -> &'static str {
     match element {
         Element::F16 => "F16",
         Element::BF16 => "BF16",
@@ -99,7 +97,7 @@ fn name(element: Element) -> &'static str {
 }
 
 /// Lines that define these names.
-fn defined(all: &[(&str, String)]) -> String {
+pub(super) fn defined(all: &[(&str, String)]) -> String {
     all.iter().map(|(name, value)| format!("#define {name} {value}\n")).collect()
 }
 
@@ -129,8 +127,8 @@ pub(super) struct Shape {
     pub(super) inner: usize,
     pub(super) rows: usize,
     pub(super) norm: Option<NormShape>,
-    bias: Option<Element>,
-    activation: u32,
+    pub(super) bias: Option<Element>,
+    pub(super) activation: u32,
 }
 
 impl Shape {
@@ -154,33 +152,6 @@ impl Shape {
             bias: first.bias,
             activation: activation as u32,
         })
-    }
-
-    /// What `product.cu` is compiled with.
-    pub(super) fn constants(self, divided: Divided) -> String {
-        let or_any = |element: Option<Element>| name(element.unwrap_or(Element::F32)).to_owned();
-        let norm_bias = self.norm.and_then(|norm| norm.bias);
-        let kind = self.norm.map_or(0, |norm| if norm.rms { 2 } else { 1 });
-        let all = [
-            ("WEIGHTS", name(self.element).to_owned()),
-            ("ALIGNED", self.wide.to_string()),
-            ("PAIR", self.pair.to_string()),
-            ("INNER", self.inner.to_string()),
-            ("ROWS", self.rows.to_string()),
-            ("NORM", kind.to_string()),
-            ("NORM_ELEMENT", or_any(self.norm.map(|norm| norm.element))),
-            ("NORM_BIASED", norm_bias.is_some().to_string()),
-            ("NORM_BIAS_ELEMENT", or_any(norm_bias)),
-            ("BIASED", self.bias.is_some().to_string()),
-            ("BIAS_ELEMENT", or_any(self.bias)),
-            ("ACTIVATION", self.activation.to_string()),
-            ("WARPS", divided.warps.to_string()),
-            ("SPLIT", divided.split.to_string()),
-            ("BLOCKS", divided.blocks.to_string()),
-            ("DEPTH", divided.depth.to_string()),
-            ("PARKED", divided.parked.to_string()),
-        ];
-        defined(&all)
     }
 }
 
