@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Rows that are long and many: a thread has parts of several rows, and of each more than it can have under way.
+/// Rows that are long and many: a thread has parts of several rows, some of which wait in shared memory.
 fn lengthen(recipe: &mut Recipe) {
     let sizes = &mut recipe.sizes;
     sizes.hidden = match recipe.architecture {
