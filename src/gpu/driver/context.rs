@@ -64,17 +64,9 @@ impl Context {
 
     /// Major and minor compute capability, such as `(9, 0)`.
     pub fn compute_capability(&self) -> Result<(u32, u32), GpuError> {
-        let read = |attribute| {
-            let mut value = 0;
-            // SAFETY: `value` outlives the call and the device handle is the driver's own.
-            unsafe {
-                self.inner.driver.cuDeviceGetAttribute(&raw mut value, attribute, self.inner.device)
-            }?;
-            Ok(value.unsigned_abs())
-        };
         Ok((
-            read(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
-            read(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
+            self.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
+            self.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
         ))
     }
 
@@ -84,7 +76,8 @@ impl Context {
     ///
     /// The driver's error.
     pub fn multiprocessors(&self) -> Result<usize, GpuError> {
-        self.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
+        let attribute = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
+        Ok(self.attribute(attribute)?.max(1) as usize)
     }
 
     /// Shared memory of a multiprocessor, in bytes.
@@ -93,17 +86,19 @@ impl Context {
     ///
     /// The driver's error.
     pub fn shared_bytes(&self) -> Result<usize, GpuError> {
-        self.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR)
+        let attribute =
+            CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR;
+        Ok(self.attribute(attribute)? as usize)
     }
 
-    /// A count or a size of the device, at least 1.
-    fn attribute(&self, attribute: CUdevice_attribute) -> Result<usize, GpuError> {
+    /// A number of the device, none of which is negative.
+    fn attribute(&self, attribute: CUdevice_attribute) -> Result<u32, GpuError> {
         let mut value = 0;
         // SAFETY: `value` outlives the call and the device handle is the driver's own.
         unsafe {
             self.inner.driver.cuDeviceGetAttribute(&raw mut value, attribute, self.inner.device)
         }?;
-        Ok(value.unsigned_abs().max(1) as usize)
+        Ok(value.unsigned_abs())
     }
 
     /// Free and total device memory in bytes, over all processes.
