@@ -141,24 +141,11 @@ impl Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::decode::shape::{LinearShape, NormShape};
-    use crate::gpu::forward::ActivationParams;
 
     const H200: Card = Card { multiprocessors: 132, shared: 228 << 10, copies: true };
 
     fn shape(rows: &[usize], inner: usize, element: Element, normed: bool) -> Shape {
-        let layer = |outputs: &usize| LinearShape {
-            element,
-            outputs: *outputs,
-            inner,
-            offset: 0,
-            bias: None,
-            turned: false,
-        };
-        let layers: Vec<_> = rows.iter().map(layer).collect();
-        let norm = normed.then_some(NormShape { rms: true, element, bias: None });
-        let pair = layers.len() == 2;
-        Shape::of(&layers, pair, norm, ActivationParams::Plain).unwrap()
+        Shape::made(rows, inner, element, normed, false)
     }
 
     #[test]

@@ -6,8 +6,7 @@ use std::process::Command;
 
 use super::division::{Card, Divided};
 use super::forms::{BEFORE, INPUT, PRODUCT, ROWS};
-use super::shape::{LinearShape, NormShape, Shape};
-use crate::gpu::forward::ActivationParams;
+use super::shape::Shape;
 use crate::gpu::kernel::tensor_scan::Element;
 
 const DEVICE: &str = include_str!("../kernels/host/device.h");
@@ -30,19 +29,7 @@ impl Tried {
     }
 
     fn shape(&self) -> Shape {
-        let layer = |outputs: &usize| LinearShape {
-            element: self.element,
-            outputs: *outputs,
-            inner: self.inner,
-            offset: 0,
-            bias: self.biased.then_some(self.element),
-            turned: false,
-        };
-        let layers: Vec<_> = self.rows.iter().map(layer).collect();
-        let norm = NormShape { rms: true, element: self.element, bias: None };
-        let (pair, norm) = (layers.len() == 2, self.normed.then_some(norm));
-        let activation = if pair { ActivationParams::Silu } else { ActivationParams::Plain };
-        Shape::of(&layers, pair, norm, activation).unwrap()
+        Shape::made(self.rows, self.inner, self.element, self.normed, self.biased)
     }
 
     fn divided(&self) -> Divided {

@@ -156,6 +156,33 @@ impl Shape {
 }
 
 #[cfg(test)]
+impl Shape {
+    /// A product of layers with so many rows each. Two layers are a gate with SiLU and what it multiplies.
+    pub(super) fn made(
+        rows: &[usize],
+        inner: usize,
+        element: Element,
+        normed: bool,
+        biased: bool,
+    ) -> Shape {
+        let bias = biased.then_some(element);
+        let layer = |outputs: &usize| LinearShape {
+            element,
+            outputs: *outputs,
+            inner,
+            offset: 0,
+            bias,
+            turned: false,
+        };
+        let layers: Vec<_> = rows.iter().map(layer).collect();
+        let norm = normed.then_some(NormShape { rms: true, element, bias: None });
+        let pair = layers.len() == 2;
+        let activation = if pair { ActivationParams::Silu } else { ActivationParams::Plain };
+        Shape::of(&layers, pair, norm, activation).unwrap()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
