@@ -21,6 +21,11 @@ struct Judge {
 impl Judge {
     /// `None` where this machine does not allow it: that is said on stderr.
     fn new(wanted: Wanted) -> Option<Judge> {
+        Judge::within(&std::env::temp_dir(), wanted)
+    }
+
+    /// With its folders in this one.
+    fn within(parent: &Path, wanted: Wanted) -> Option<Judge> {
         let exe = Path::new(env!("CARGO_BIN_EXE_weighbridge"));
         let found = find(wanted, exe, false, &[Path::new("/bin/sh")]);
         let enough = match wanted {
@@ -31,7 +36,7 @@ impl Judge {
             eprintln!("no {enough} on this machine: {}", found.missing);
             return None;
         }
-        let place = tempfile::tempdir().unwrap();
+        let place = tempfile::tempdir_in(parent).unwrap();
         for folder in ["cases", "work", "logs"] {
             fs::create_dir(place.path().join(folder)).unwrap();
         }
@@ -168,6 +173,21 @@ fn shared_memory_that_is_left_is_counted() {
     let told = Told::read(&judge.told()).unwrap();
     assert_eq!((told.shared_memory_files, told.shared_memory_bytes), (1, 5000));
     assert!(!Path::new("/dev/shm/left").exists());
+}
+
+#[test]
+fn a_judge_in_shared_memory_is_as_hidden_as_elsewhere() {
+    let Some(judge) = Judge::within(Path::new("/dev/shm"), Wanted::Namespaces) else { return };
+    let script =
+        "ls ..; cat ../cases/model; echo x > ../cases/model; echo answer > file; echo y > ../new";
+    let said = judge.says(script);
+    assert!(said.starts_with("cases\nwork\nweights"), "{said}");
+    assert_eq!(fs::read_to_string(judge.path("cases/model")).unwrap(), "weights");
+    assert_eq!(fs::read_to_string(judge.path("work/file")).unwrap(), "answer\n");
+    // What it left beside its folder is counted, the fixtures and its answers are not.
+    let told = Told::read(&judge.told()).unwrap();
+    assert_eq!((told.shared_memory_files, told.shared_memory_bytes), (1, 2));
+    assert!(!judge.path("new").exists());
 }
 
 #[test]

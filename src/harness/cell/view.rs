@@ -55,7 +55,8 @@ pub fn build(views: &Views) -> io::Result<()> {
     fs::create_dir(SHARED_MEMORY)?;
     memory(SHARED_MEMORY, "mode=1777")?;
     own.push(SHARED_MEMORY.into());
-    for folder in &views.hidden {
+    // Folders in the machine's shared memory are out of sight already.
+    for folder in views.hidden.iter().filter(|folder| !is_missing(folder)) {
         memory(folder, "mode=0755,size=1m")?;
     }
     for (path, source) in readable.iter().chain(&writable) {
@@ -138,6 +139,10 @@ fn bind(source: &OwnedFd, path: &Path) -> io::Result<()> {
 
 fn by_number(opened: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", opened.as_raw_fd())
+}
+
+fn is_missing(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// A link such as `/var/tmp` to `/tmp` needs no mount of its own.
