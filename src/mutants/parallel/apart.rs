@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::rank_process::{Lost, RankProcess};
+use super::rank_process::{Lost, RankProcess, wait_for_any};
 use crate::contract::parallel::Parallel;
 use crate::contract::reply::{Done, Loaded, Reply, Written};
 use crate::contract::request::{Export, Load, Read, Request};
@@ -81,6 +81,10 @@ impl Apart {
         }
         let mut loaded: Vec<Option<Loaded>> = Vec::new();
         let limit = self.limit();
+        if limit.is_some() {
+            // Opening a card alone may take longer than the limit: only who is slower than another one is late.
+            wait_for_any(&mut ranks);
+        }
         for process in &mut ranks {
             match process.answer(limit) {
                 Ok(Ok(Reply::Load(one))) => {

@@ -29,6 +29,8 @@ pub(super) struct RankProcess {
     answers: BufReader<ChildStdout>,
     /// The number of the last request.
     asked: u64,
+    /// Its answer, if it came while another process was waited for.
+    early: Option<Result<Answer, Lost>>,
 }
 
 impl RankProcess {
@@ -40,7 +42,8 @@ impl RankProcess {
         let (Some(asks), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(std::io::Error::other("the process has no pipes"));
         };
-        Ok(RankProcess { rank, handle: 0, child, asks, answers: BufReader::new(answers), asked: 0 })
+        let answers = BufReader::new(answers);
+        Ok(RankProcess { rank, handle: 0, child, asks, answers, asked: 0, early: None })
     }
 
     /// Sends a request.
@@ -53,25 +56,32 @@ impl RankProcess {
 
     /// Waits for the answer, or for so many milliseconds where a limit is given.
     pub(super) fn answer(&mut self, limit_ms: Option<u16>) -> Result<Answer, Lost> {
+        if let Some(early) = self.early.take() {
+            return early;
+        }
         loop {
-            if let Some(limit) = limit_ms.filter(|_| self.answers.buffer().is_empty()) {
-                let mut look = [PollFd::new(self.answers.get_ref().as_fd(), PollFlags::POLLIN)];
-                if !poll(&mut look, PollTimeout::from(limit)).is_ok_and(|ready| ready > 0) {
-                    return Err(Lost::Late);
-                }
+            if limit_ms.is_some_and(|limit| !is_ready(&[&*self], PollTimeout::from(limit))[0]) {
+                return Err(Lost::Late);
             }
-            let mut text = String::new();
-            if self.answers.read_line(&mut text).map_err(|_| Lost::Ended)? == 0 {
-                return Err(Lost::Ended);
+            if let Some(answer) = self.line()? {
+                return Ok(answer);
             }
-            match serde_json::from_str::<Line>(&text).map_err(|_| Lost::Ended)? {
-                // A late answer to an earlier request.
-                Line { id, .. } if id != self.asked => {}
-                Line { reply: Some(reply), .. } => return Ok(Ok(reply)),
-                Line { failure: Some(failure), .. } => return Ok(Err(failure)),
-                // A line of progress.
-                _ => {}
-            }
+        }
+    }
+
+    /// Reads a line. Gives the answer to the last request, if that is one.
+    fn line(&mut self) -> Result<Option<Answer>, Lost> {
+        let mut text = String::new();
+        if self.answers.read_line(&mut text).map_err(|_| Lost::Ended)? == 0 {
+            return Err(Lost::Ended);
+        }
+        match serde_json::from_str::<Line>(&text).map_err(|_| Lost::Ended)? {
+            // A late answer to an earlier request.
+            Line { id, .. } if id != self.asked => Ok(None),
+            Line { reply: Some(reply), .. } => Ok(Some(Ok(reply))),
+            Line { failure: Some(failure), .. } => Ok(Some(Err(failure))),
+            // A line of progress.
+            _ => Ok(None),
         }
     }
 
@@ -80,6 +90,30 @@ impl RankProcess {
         self.send(request)?;
         self.answer(limit_ms)
     }
+}
+
+/// Waits until one of the processes has answered or ended.
+pub(super) fn wait_for_any(processes: &mut [RankProcess]) {
+    while !processes.is_empty() && processes.iter().all(|process| process.early.is_none()) {
+        let all: Vec<&RankProcess> = processes.iter().collect();
+        let ready = is_ready(&all, PollTimeout::NONE);
+        for (process, _) in processes.iter_mut().zip(ready).filter(|(_, ready)| *ready) {
+            process.early = process.line().transpose();
+        }
+    }
+}
+
+/// For each process whether there is something to read from it, or it has ended.
+fn is_ready(processes: &[&RankProcess], limit: PollTimeout) -> Vec<bool> {
+    let buffered = |process: &&RankProcess| !process.answers.buffer().is_empty();
+    if processes.iter().any(buffered) {
+        return processes.iter().map(buffered).collect();
+    }
+    let pipes = processes.iter().map(|process| process.answers.get_ref().as_fd());
+    let mut look: Vec<PollFd<'_>> =
+        pipes.map(|pipe| PollFd::new(pipe, PollFlags::POLLIN)).collect();
+    let polled = poll(&mut look, limit).is_ok();
+    look.iter().map(|one| polled && one.any().unwrap_or(false)).collect()
 }
 
 impl Drop for RankProcess {
