@@ -167,6 +167,11 @@ impl DecoderKernels {
         (kernel, joined(self.cluster, together, self.heads.size))
     }
 
+    /// Keys that a block of attention must have before several clusters share a head's keys.
+    pub(super) fn least_keys(&self, together: usize) -> usize {
+        self.heads.least_keys(together, self.cluster)
+    }
+
     /// The kernel of a product of this shape, and how the device computes it.
     pub(super) fn product(&self, shape: Shape) -> Result<(&Kernel, Divided), GpuError> {
         let found = self.products.get(&shape).map(|(kernel, divided)| (kernel, *divided));

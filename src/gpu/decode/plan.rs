@@ -36,6 +36,15 @@ pub(super) struct Queued {
 }
 
 impl Queued {
+    /// Sets over how many blocks attention divides a head's keys. Other kernels stay as they are.
+    pub(super) fn divide(&mut self, splits: u32) {
+        for value in &mut self.values {
+            if let Value::Mixing(mixing) = value {
+                (mixing.splits, self.grid[1]) = (splits, splits);
+            }
+        }
+    }
+
     /// Queues the kernel. With `early`, it may begin before the previous kernel has ended.
     ///
     /// # Safety
@@ -183,6 +192,8 @@ impl Planner<'_, '_> {
         if heads != self.forms.heads {
             return Err(GpuError::refused("decoder", "the kernels were compiled for other heads"));
         }
+        // For the first token; the division follows the number of tokens.
+        let splits = state.blocks_for(1, self.forms.least_keys(state.together));
         let mixing = Mixing {
             turns: if self.rotary { state.turns } else { 0 },
             query_norm: norm(norms.map(|(query, _)| query))?,
@@ -193,7 +204,7 @@ impl Planner<'_, '_> {
             keys_at: word(of.columns.0)?,
             values_at: word(of.columns.1)?,
             window: word(of.window.unwrap_or(0))?,
-            splits: state.splits,
+            splits,
             longest: self.longest,
         };
         let (kernel, shared) = self.forms.mix(state.together);
@@ -202,7 +213,7 @@ impl Planner<'_, '_> {
         Ok(Queued {
             layer: None,
             kernel: kernel.clone(),
-            grid: [word(of.heads / state.together)?, state.splits, 1],
+            grid: [word(of.heads / state.together)?, splits, 1],
             threads: THREADS,
             shared,
             values: vec![

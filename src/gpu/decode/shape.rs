@@ -68,6 +68,18 @@ pub struct HeadShape {
 }
 
 impl HeadShape {
+    /// Keys that a block of attention with so many query heads must have before several clusters share a head's keys.
+    /// With fewer, to join them takes longer than it saves.
+    pub(super) fn least_keys(self, queries: usize, cluster: usize) -> usize {
+        match (cluster, queries) {
+            // What the warps of a block take at once.
+            (1, 1) if self.size <= 128 => 32,
+            (1, _) => 16,
+            (_, 1) => 128,
+            _ => 32,
+        }
+    }
+
     /// What `attention.cu` is compiled with; `together` is the number of query heads that a block takes.
     pub(super) fn constants(self, together: usize, cluster: usize) -> String {
         let (query, key) = self.norms.unwrap_or((Element::F32, Element::F32));
@@ -76,6 +88,8 @@ impl HeadShape {
             ("TOGETHER", together.to_string()),
             ("SIZE", self.size.to_string()),
             ("CLUSTER", cluster.to_string()),
+            ("LEAST_OF_ONE", self.least_keys(1, cluster).to_string()),
+            ("LEAST_OF_GROUP", self.least_keys(together, cluster).to_string()),
             ("WINDOWED", self.windowed.to_string()),
             ("ROTARY", self.rotary.to_string()),
             ("NEIGHBOURS", self.neighbours.to_string()),

@@ -37,7 +37,8 @@ pub(super) struct State {
     /// Keys and values of each layer.
     pub(super) caches: Vec<(u64, u64)>,
     pub(super) bytes: u64,
-    pub(super) splits: u32,
+    /// The most blocks that share a head's keys.
+    splits: u32,
     /// Query heads that a block of attention handles.
     pub(super) together: usize,
 }
@@ -82,6 +83,13 @@ impl State {
         Ok(state)
     }
 
+    /// Blocks that share a head's keys, for a token that sees so many; a block must have `least` before a second cluster
+    /// helps. More blocks are slower: before they know that they have no key, they ask for some.
+    pub(super) fn blocks_for(&self, keys: usize, least: usize) -> u32 {
+        let blocks = u32::try_from(keys.max(1).div_ceil(least).next_multiple_of(CLUSTER));
+        blocks.unwrap_or(u32::MAX).min(self.splits)
+    }
+
     /// The same buffers as addresses, in an allocation that begins at `start`.
     pub(super) fn at(mut self, start: u64) -> State {
         for place in [
@@ -106,5 +114,20 @@ impl State {
             *values += start;
         }
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_keys_go_to_one_cluster() {
+        let state = State { splits: 24, ..State::default() };
+        let wanted = [(0, 8), (1, 8), (1024, 8), (1025, 16), (2049, 24), (1 << 40, 24)];
+        for (keys, blocks) in wanted {
+            assert_eq!(state.blocks_for(keys, 128), blocks, "{keys} keys");
+        }
+        assert_eq!(state.blocks_for(257, 32), 16);
     }
 }

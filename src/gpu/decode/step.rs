@@ -1,5 +1,6 @@
 //! Creates a decoder and generates tokens with it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::gpu::driver::context::Context;
@@ -32,7 +33,14 @@ pub struct Decoder {
     step: Vec<Queued>,
     /// The kernel that chooses the next token.
     choose: Queued,
-    graphs: [Option<Graph>; 2],
+    /// For so many steps, with attention divided over so many blocks.
+    graphs: BTreeMap<(usize, u32), Graph>,
+    /// Position of the next step. Only the division of attention depends on it, so only speed.
+    next: usize,
+    /// Keys that a block of attention must have before several clusters share them.
+    least_keys: usize,
+    /// The most keys that a token sees.
+    window: usize,
     marks: Vec<Event>,
     landing: PinnedBuffer,
     memory: DeviceBuffer,
@@ -75,7 +83,7 @@ impl Decoder {
         let model = (of.words.memory.pointer(), of.words.memory.bytes());
         let stream = runner.shared_stream();
         let marks = Vec::new();
-        let graphs = [None, None];
+        let least_keys = kernels.least_keys(state.together);
         Ok(Decoder {
             context,
             stream,
@@ -84,7 +92,10 @@ impl Decoder {
             state,
             step,
             choose,
-            graphs,
+            graphs: BTreeMap::new(),
+            next: 0,
+            least_keys,
+            window: of.window.unwrap_or(usize::MAX),
             marks,
             landing,
             memory,
@@ -129,6 +140,7 @@ impl Decoder {
     /// The driver's error.
     pub fn place(&mut self, tokens: usize) -> Result<(), GpuError> {
         self.stream.synchronize()?;
+        self.next = tokens;
         let last = (tokens.max(1) - 1) as u32;
         self.write(self.state.position, &last.to_le_bytes())?;
         self.write(self.state.kept, &0u32.to_le_bytes())
@@ -144,6 +156,7 @@ impl Decoder {
         if at >= self.room {
             return Err(GpuError::refused("decoder", format!("no room at {at}")));
         }
+        self.next = at;
         self.write(self.state.token, &token.to_le_bytes())?;
         self.write(self.state.position, &(at as u32).to_le_bytes())?;
         self.write(self.state.kept, &0u32.to_le_bytes())?;
@@ -235,12 +248,15 @@ impl Decoder {
         if self.model != (model.memory.pointer(), model.memory.bytes()) {
             return Err(GpuError::refused("decoder", "it was made for another model"));
         }
+        self.next += steps;
+        let splits = self.state.blocks_for(self.next.min(self.window), self.least_keys);
+        self.step.iter_mut().for_each(|queued| queued.divide(splits));
         if model.layers.is_some() {
             // Copies take far longer than the launches that a graph would save.
             return self.queue(model, steps);
         }
-        let which = usize::from(steps > 1);
-        if self.graphs[which].is_none() {
+        let which = (steps, splits);
+        if !self.graphs.contains_key(&which) {
             let stream = Arc::clone(&self.stream);
             let early = self.context.compute_capability()?.0 >= 9;
             let graph = Graph::record(&stream, GpuError::clone, || {
@@ -252,9 +268,9 @@ impl Decoder {
                 }
                 Ok(())
             })?;
-            self.graphs[which] = Some(graph);
+            self.graphs.insert(which, graph);
         }
-        match &self.graphs[which] {
+        match self.graphs.get(&which) {
             // SAFETY: the addresses lie in this decoder's memory, whose drop waits for the device,
             // and in the model's, which is borrowed now and, as checked, lies where it lay; freeing
             // it waits for the device too.

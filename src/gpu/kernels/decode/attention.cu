@@ -80,7 +80,7 @@ template <u32 QUERIES> __device__ __forceinline__ void mix(
 ) {
     // Keys that a warp takes at once, and those of a cluster; and keys that a block must have before it pays to join clusters.
     const u32 AT_ONCE = QUERIES == 1 && EACH <= 4 ? 4 : 2, TILE = WARPS * CLUSTER * AT_ONCE;
-    const u32 LEAST_KEYS = CLUSTER == 1 ? TILE : QUERIES == 1 ? 128 : 32;
+    const u32 LEAST_KEYS = QUERIES == 1 ? LEAST_OF_ONE : LEAST_OF_GROUP;
     extern __shared__ float room[];  // [block of the cluster][QUERIES][SIZE]; largest scores, and totals, [block][QUERIES]
     __shared__ float all[WARPS][QUERIES][SIZE], most_of[WARPS][QUERIES], total_of[WARPS][QUERIES];
     __shared__ u64 arrived;

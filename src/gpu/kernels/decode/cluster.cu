@@ -1,6 +1,7 @@
 // Attention of the new token: its description, and how sums over parts of the keys are joined. It is compiled with
 // GROUP, the query heads of a key head, TOGETHER, those of them that a block takes, SIZE, the size of a head, CLUSTER, the
-// blocks of a cluster, WINDOWED, whether a token sees few of the keys before it, ROTARY and NEIGHBOURS, whether and how
+// blocks of a cluster, LEAST_OF_ONE and LEAST_OF_GROUP, the keys that a block with one query head or with TOGETHER of them
+// must have before it pays to join clusters, WINDOWED, whether a token sees few of the keys before it, ROTARY and NEIGHBOURS, whether and how
 // vectors are turned, and NORMED, whether there are norms over heads, with QUERY_NORM_ELEMENT and KEY_NORM_ELEMENT.
 
 struct Mixing {
