@@ -158,7 +158,7 @@ class LlamaCpp(Loader):
         if sampling["temperature"] != 0:
             raise Refused("request", "unsupported_capability", "greedy alone", "unsupported",
                           expected="temperature 0", actual=sampling["temperature"], remedy="ask for it")
-        given, stop, rows = running.generate(tokens, limit)
+        given, stop, rows = running.generate(tokens, limit, into is not None)
         reply = {"prompt": tokens, "tokens": given, "stop": stop, "device": running.device}
         if into is not None:
             reply["written"] = write(into, [("logits", "F32", [len(rows), running.width], b"".join(rows))])

@@ -24,8 +24,8 @@ class Running:
         """Leave the sequence that was run."""
         self.library.memory_clear(self.library.get_memory(self.context), True)
 
-    def step(self, tokens, at, every):
-        """Runs tokens from position `at`; the logits of each, or of the last one alone, as bytes."""
+    def step(self, tokens, at, every, keep=True):
+        """Runs tokens from position `at`; the logits of each, or of the last one alone, as bytes where they are kept."""
         if not 1 <= len(tokens) or at + len(tokens) > self.longest or not all(0 <= one < self.width for one in tokens):
             raise Refused("infer", "invalid_input", "tokens that the model cannot be given",
                           expected=f"1 to {self.longest} tokens below {self.width}",
@@ -36,7 +36,8 @@ class Running:
             last = begin + len(part) == len(tokens)
             wanted = [every or last and one == len(part) - 1 for one in range(len(part))]
             self.decode(part, at + begin, wanted)
-            rows += [self.logits(one) for one, is_wanted in enumerate(wanted) if is_wanted]
+            if keep:
+                rows += [self.logits(one) for one, is_wanted in enumerate(wanted) if is_wanted]
         return rows
 
     def decode(self, tokens, at, wanted):
@@ -64,14 +65,14 @@ class Running:
             given += [none if token is None else next(logits) for token in tokens]
         return b"".join(given)
 
-    def generate(self, tokens, limit):
-        """The most likely tokens after a prompt, the reason why they end, and the logits of each."""
+    def generate(self, tokens, limit, keep):
+        """The most likely tokens after a prompt, the reason why they end, and the logits of each if they are kept."""
         self.forget()
         sampler = self.library.sampler_init_greedy()
         given, rows, stop, following, at = [], [], None, tokens, 0
         try:
             while stop is None:
-                rows += self.step(following, at, False)
+                rows += self.step(following, at, False, keep)
                 at += len(following)
                 following = [self.library.sampler_sample(sampler, self.context, -1)]
                 given += following

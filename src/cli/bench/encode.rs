@@ -115,7 +115,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     for arm in PEERS.into_iter().filter(|_| common.peers) {
         match peer(arguments, arm, &folder, &batches, &own) {
             Ok(rows) => results.extend(rows),
-            Err(why) => code = lacks(&mut missing, arm, why),
+            Err(why) => code = lacks(&mut missing, format!("transformers, {arm}"), why),
         }
     }
     if results.iter().any(|row| row.difference.is_nan() || row.difference > SAME) {

@@ -30,8 +30,8 @@ use crate::loader::open::checkpoint::Checkpoint;
 use crate::loader::progress::Progress;
 use crate::loader::{Honest, load};
 
-/// Longest wait for an answer of transformers: the first one compiles.
-const PATIENCE: Duration = Duration::from_secs(400);
+/// Longest wait for an answer of a peer: the first one of transformers compiles.
+pub const PATIENCE: Duration = Duration::from_secs(400);
 
 /// Where the figures go.
 #[derive(Debug, Args)]
@@ -105,30 +105,34 @@ pub struct Common {
 }
 
 impl Common {
-    /// Starts the adapter of transformers and lets it load a model. Returns the peer, its name with
-    /// its versions, and the model's handle.
+    /// Starts the adapter of transformers and lets it load a model.
     ///
     /// # Errors
     /// Why it does not start, or does not load the model.
-    pub fn start(
-        &self,
-        arm: &str,
-        folder: &Path,
-        head: Head,
-    ) -> Result<(Peer, String, u64), String> {
+    pub fn start(&self, arm: &str, folder: &Path, head: Head) -> Result<Holding, String> {
         let python = Python { program: &self.python, folder: None, patience: PATIENCE };
-        let mut peer = Peer::start(TRANSFORMERS, &[arm, &self.on.device.to_string()], python)?;
+        let peer = Peer::start(TRANSFORMERS, &[arm, &self.on.device.to_string()], python)?;
         // The peer has another working folder, so the path must be absolute.
         let folder = std::path::absolute(folder).map_err(|error| error.to_string())?;
         let checkpoint = Checkpoint::find(&folder).map_err(|error| error.to_string())?;
-        let request: Load = checkpoint.tokens(self.on.device, false, head);
-        match peer.ask(Request::Load(request))? {
-            (Reply::Load(loaded), _) => {
-                let name = format!("{} {}", peer.hello.name, peer.hello.version);
-                Ok((peer, name, loaded.handle))
-            }
-            (reply, _) => Err(other(&reply)),
+        hold(peer, checkpoint.tokens(self.on.device, false, head))
+    }
+}
+
+/// A peer that holds a model: its process, its name with versions, and the model's handle.
+pub type Holding = (Peer, String, u64);
+
+/// Lets a peer load a model.
+///
+/// # Errors
+/// Why it does not load it.
+pub fn hold(mut peer: Peer, request: Load) -> Result<Holding, String> {
+    match peer.ask(Request::Load(request))? {
+        (Reply::Load(loaded), _) => {
+            let name = format!("{} {}", peer.hello.name, peer.hello.version);
+            Ok((peer, name, loaded.handle))
         }
+        (reply, _) => Err(other(&reply)),
     }
 }
 
@@ -200,9 +204,9 @@ pub fn written(path: &Path, name: &str) -> Result<Vec<f32>, String> {
     Ok(found.data().as_chunks().0.iter().map(|v| f32::from_le_bytes(*v)).collect())
 }
 
-/// Notes why an arm of transformers has no figures. Returns the exit code.
-pub fn lacks(missing: &mut Vec<Missing>, arm: &str, why: String) -> u8 {
-    missing.push(Missing { name: format!("transformers, {arm}"), why, asked: true });
+/// Notes why an arm has no figures. Returns the exit code.
+pub fn lacks(missing: &mut Vec<Missing>, name: String, why: String) -> u8 {
+    missing.push(Missing { name, why, asked: true });
     exit::INCOMPLETE
 }
 

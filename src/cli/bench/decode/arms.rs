@@ -1,4 +1,4 @@
-//! The arms of `bench decode`: the bundled loader in this process, and transformers in another one.
+//! The arms of `bench decode`: the bundled loader in this process, and peers in processes of their own.
 
 use std::path::Path;
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::figures::{COUNT, Figures, Row};
 use super::table::times;
 use crate::cli::CommandError;
-use crate::cli::bench::frame::{Common, load_ours, middle, written};
+use crate::cli::bench::frame::{Common, Holding, load_ours, middle, written};
 use crate::cli::bench::peer::{Peer, other, own_seconds};
 use crate::cli::steps::Steps;
 use crate::contract::generation::{LOGITS, Prompt, Sampling};
@@ -83,7 +83,7 @@ impl Measured<'_> {
             tokens = given;
         }
         let mut logits = Vec::new();
-        // Only peers can tell what is true.
+        // Only transformers can tell what is true.
         if self.common.peers {
             let scratch = Scratch::new_in(&std::env::temp_dir()).map_err(CommandError::harness)?;
             let into = scratch.path().join(LOGITS);
@@ -107,14 +107,27 @@ impl Measured<'_> {
     ///
     /// # Errors
     /// Why there are no figures.
-    pub fn peer(
+    pub fn transformers(
         &self,
         (arm, arm_there): (&str, &str),
         exact: &[u32],
         figures: &mut Figures,
     ) -> Result<(), String> {
-        let (mut peer, whose, handle) =
-            self.common.start(arm_there, self.folder, Head::Logits {})?;
+        let holding = self.common.start(arm_there, self.folder, Head::Logits {})?;
+        self.peer(arm, holding, exact, figures)
+    }
+
+    /// Measures a peer that holds the model.
+    ///
+    /// # Errors
+    /// Why there are no figures.
+    pub fn peer(
+        &self,
+        arm: &str,
+        (mut peer, whose, handle): Holding,
+        exact: &[u32],
+        figures: &mut Figures,
+    ) -> Result<(), String> {
         let steps = Steps::new(self.common.output.show);
         let arm = format!("{whose}, {arm}");
         steps.step(&format!("{}: {arm}", self.name));
@@ -141,7 +154,11 @@ impl Measured<'_> {
             }
             first_seconds.push(middle(seconds));
         }
-        let logits = self.logits(&mut peer, handle)?;
+        // Only transformers can tell what is true.
+        let logits = match self.common.peers {
+            true => self.logits(&mut peer, handle)?,
+            false => Vec::new(),
+        };
         let token_bytes = figures.results.last().map_or(0, |row| row.token_bytes);
         let row = Row { first_seconds, token_bytes, logits, ..Row::default() };
         self.add(row, (&arm, rates), alike(&tokens, exact), (&steps, figures));

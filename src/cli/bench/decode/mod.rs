@@ -1,10 +1,11 @@
 //! `weighbridge bench decode`: measures time to first token and tokens per second of a decoder.
 //! Compares them with the rate at which the device reads its memory, and times and errors with
-//! transformers in the same run.
+//! transformers and a GGUF runtime in the same run.
 
 mod accuracy;
 mod arms;
 mod figures;
+mod runtime;
 mod table;
 
 use std::io::Write;
@@ -15,6 +16,7 @@ use clap::Args;
 
 use self::arms::Measured;
 use self::figures::{COUNT, FORMAT, Figures, PROMPTS, Row, compare, refuted};
+use self::runtime::Runtime;
 use self::table::table;
 use super::frame::{Common, Ids, lacks};
 use super::synthetic::Elements;
@@ -25,6 +27,7 @@ use crate::cli::{CommandError, exit};
 use crate::contract::Device;
 use crate::contract::inference::Compute;
 use crate::gpu;
+use crate::harness::manifest::Manifest;
 use crate::harness::model::{decoders, file};
 use crate::harness::scratch::Scratch;
 
@@ -54,6 +57,8 @@ pub struct Arguments {
     common: Common,
     #[command(flatten)]
     computing: Computing,
+    #[command(flatten)]
+    runtime: Runtime,
     /// Element types of the synthetic model. Repeatable. The default is both; with `--compute bf16` it is
     /// `bf16` alone.
     #[arg(long, value_enum, value_name = "TYPE")]
@@ -77,6 +82,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     let common = &arguments.common;
     let health = common.card.look(common.on.device)?;
     common.output.check()?;
+    let manifest = arguments.runtime.manifest()?;
     let mut figures = Figures {
         format: FORMAT,
         stamp: Stamp { health, ..Stamp::now(common.on.device) },
@@ -90,10 +96,12 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     let temporary = std::env::temp_dir();
     let scratch = Scratch::new_in(arguments.folder.as_deref().unwrap_or(&temporary))
         .map_err(CommandError::usage)?;
+    let file_for_runtime = scratch.path().join("model.gguf");
+    let gguf = manifest.as_ref().map(|manifest| (manifest, file_for_runtime.as_path()));
     match &common.model {
         Some(folder) => {
             let name = folder.display().to_string();
-            code = code.max(model(arguments, folder, &name, &mut figures)?);
+            code = code.max(model(arguments, gguf, (folder, &name), &mut figures)?);
         }
         None => {
             for elements in arguments.elements() {
@@ -104,7 +112,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
                 file::write_recipe(&recipe, &folder, &|_| ()).map_err(CommandError::harness)?;
                 let name =
                     format!("Qwen2.5-1.5B's shape, {dtype}, weights from a seed (synthetic)");
-                code = code.max(model(arguments, &folder, &name, &mut figures)?);
+                code = code.max(model(arguments, gguf, (&folder, &name), &mut figures)?);
                 std::fs::remove_dir_all(&folder).map_err(CommandError::harness)?;
             }
         }
@@ -134,8 +142,8 @@ impl Arguments {
 /// Measures one model with every arm. Returns the exit code.
 fn model(
     arguments: &Arguments,
-    folder: &Path,
-    name: &str,
+    gguf: Option<(&Manifest, &Path)>,
+    (folder, name): (&Path, &str),
     figures: &mut Figures,
 ) -> Result<u8, CommandError> {
     let longest = PROMPTS[PROMPTS.len() - 1] + COUNT as usize;
@@ -152,6 +160,15 @@ fn model(
         measured.ours(computing.compute, Some(&exact), figures)?;
     }
     let mut code = exit::CORROBORATED;
+    if let Some((manifest, into)) = gguf {
+        let measure = |figures: &mut Figures| {
+            let holding = runtime::start(manifest, folder, into, common.on.device)?;
+            measured.peer(runtime::ARM, holding, &exact, figures)
+        };
+        if let Err(why) = measure(figures) {
+            code = lacks(&mut figures.missing, manifest.name().to_owned(), why);
+        }
+    }
     if !common.peers {
         return Ok(code);
     }
@@ -161,8 +178,8 @@ fn model(
         .as_ref()
         .map_or(Ok(()), |truth| show_compared(common, &mut figures.results[begin..], truth));
     for arm in PEERS {
-        if let Err(why) = measured.peer(arm, &exact, figures) {
-            code = lacks(&mut figures.missing, arm.0, why);
+        if let Err(why) = measured.transformers(arm, &exact, figures) {
+            code = lacks(&mut figures.missing, format!("transformers, {}", arm.0), why);
         } else if let (Ok(truth), Ok(())) = (&truth, &compared) {
             compared = show_compared(common, &mut figures.results[begin..], truth);
         }
@@ -171,7 +188,7 @@ fn model(
         code = code.max(exit::REFUTED);
     }
     if let Err(why) = truth.map(drop).and(compared) {
-        code = lacks(&mut figures.missing, TRUTH.0, why);
+        code = lacks(&mut figures.missing, format!("transformers, {}", TRUTH.0), why);
     }
     Ok(code)
 }
