@@ -200,3 +200,32 @@ fn a_decoder_is_timed_by_what_its_replies_tell() {
         assert!(output.err.contains(shown), "{shown}: {}", output.err);
     }
 }
+
+#[test]
+fn a_gguf_runtime_gets_the_same_weights() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let bench = |manifest: &str| {
+        let arguments =
+            ["bench", "decode", "--device", "cpu", "--rounds", "1", "--json", "--model"];
+        ran(command(&arguments).args(["fixtures/qwen/model", "--gguf-runtime", manifest]))
+    };
+    // The bundled loader serves as the runtime: from GGUF it reads the same values, so it says the same tokens.
+    let own = env!("CARGO_BIN_EXE_weighbridge");
+    fs::write(path("own.yaml"), format!("name: own\ncommand: [{own}, loader]\n")).expect("written");
+    let output = bench(&path("own.yaml"));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let all: Value = serde_json::from_str(&output.out).expect("JSON alone");
+    let row = &all["results"][1];
+    assert_eq!(row["arm"], concat!("weighbridge-reference ", env!("CARGO_PKG_VERSION"), ", GGUF"));
+    assert_eq!(row["alike"], 256, "{row}");
+    assert!(row["tokens_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{row}");
+    // A runtime that ends is missing, which the exit code tells; a manifest that is not there is a usage error.
+    fs::write(path("ends.yaml"), "name: ends\ncommand: [sh, -c, exit 3]\n").expect("written");
+    let output = bench(&path("ends.yaml"));
+    assert_eq!(output.code, Some(3), "{output:?}");
+    let all: Value = serde_json::from_str(&output.out).expect("JSON alone");
+    assert_eq!(all["missing"][0]["name"], "ends");
+    assert!(all["missing"][0]["why"].as_str().is_some_and(|why| why.contains("status 3")), "{all}");
+    assert_eq!(bench(&path("none.yaml")).code, Some(2));
+}
