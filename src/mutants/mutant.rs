@@ -25,6 +25,15 @@ const SILENT: &[&str] =
 /// Mutants whose lie is about several cards. They are honest on a machine with one.
 const OF_CARDS: &[&str] = &["next-card-ignored", "card-zero-always"];
 
+/// Mutants whose lie is about a rank beside others. On GPUs, ranks are beside each other only where each has a card.
+const OF_RANKS: &[&str] = &[
+    "lost-rank-of-neighbour",
+    "lost-rank-as-zeros",
+    "lost-ranks-left-running",
+    "lost-rank-told-as-loaded",
+    "slow-rank-not-waited-for",
+];
+
 /// Mutants whose lie is about processes that hold weights in host memory. A run that loads onto a GPU does not try it.
 const OF_HOST: &[&str] = &["segment-by-number"];
 
@@ -37,6 +46,11 @@ impl Mutant {
     /// Whether its lie is about several cards.
     pub fn needs_cards(&self) -> bool {
         OF_CARDS.contains(&self.name)
+    }
+
+    /// Whether its lie is about a rank beside others.
+    pub fn needs_ranks(&self) -> bool {
+        OF_RANKS.contains(&self.name)
     }
 
     /// Whether its lie is that a request gets no answer.

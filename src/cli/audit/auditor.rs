@@ -223,6 +223,9 @@ impl Auditor {
             return Some("its lie is about processes in host memory");
         }
         let cards = || gpu::device_count().unwrap_or(0);
+        if mutant.needs_ranks() && self.setting.device.is_gpu() && cards() < 2 {
+            return Some("its lie is about ranks beside each other, and there is one card");
+        }
         (mutant.needs_cards() && cards() < 2).then_some("its lie is about several cards")
     }
 }
