@@ -3,7 +3,8 @@
     python3 loader.py FOLDER
 
 The folder holds llama.cpp's shared libraries; `library.py` says which. It was run with releases b6845 (package
-3.14.2, on an H200) and v0.5.0 (3.22.1, on a host), which calls itself 0.25.1.
+3.14.2) and v0.5.0 (3.22.1), which calls itself 0.25.1, on an H200. For compute capability 9.0 the package of v0.5.0 has PTX
+of CUDA 13.1 alone, which older drivers refuse: llama.cpp then aborts at its first kernel. Take your own build there.
 """
 
 import os

@@ -147,10 +147,7 @@ fn describe(broken: &Broken, client: &Pipe) -> String {
             Failure { ref message, .. } => message.clone(),
         };
     }
-    let words = client.stderr_tail();
-    let last = words.lines().rfind(|line| !line.trim().is_empty());
-    let last = last.map_or(String::new(), |line| format!("; stderr: {}", line.trim()));
-    format!("{broken}{last}")
+    format!("{broken}{}", client.last_words())
 }
 
 #[cfg(test)]

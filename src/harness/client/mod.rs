@@ -58,6 +58,13 @@ pub trait Client: Send {
     /// message of a panic or of a failed conversation.
     fn stderr_tail(&self) -> String;
 
+    /// The last line of them that is not empty, for a message: `; stderr: ...`, or nothing.
+    fn last_words(&self) -> String {
+        let words = self.stderr_tail();
+        let last = words.lines().rfind(|line| !line.trim().is_empty());
+        last.map_or(String::new(), |line| format!("; stderr: {}", line.trim()))
+    }
+
     /// The file with the first [`LOG_BYTES`] bytes of the loader's stderr; `None` in process.
     fn stderr_log(&self) -> Option<&Path>;
 

@@ -31,12 +31,13 @@ pub fn per_token(case_run: &mut CaseRun<'_>, step: &Throughput) -> Result<f64, C
     };
     let setting = &case_run.context.setting;
     let spawn = setting.spawn(manifest).map_err(|error| CaseEnd::Fault(error.to_string()))?;
-    let mut client = Pipe::start(&spawn).map_err(lost)?;
+    let mut client = Pipe::start(&spawn).map_err(|broken| lost(&broken, ""))?;
     let timed = beside(case_run, step, &mut client);
+    let words = client.last_words();
     let _ending = Box::new(client).end(GOODBYE);
     timed.map_err(|stop| match stop {
         CaseEnd::Untested(why) => CaseEnd::Untested(why),
-        CaseEnd::Broken(broken) => lost(broken),
+        CaseEnd::Broken(broken) => lost(&broken, &words),
         CaseEnd::Fault(why) => CaseEnd::Fault(why),
         CaseEnd::Failed => {
             CaseEnd::Untested("the GGUF runtime: the wrong number of tokens".to_owned())
@@ -117,6 +118,7 @@ fn load(
     }
 }
 
-fn lost(broken: Broken) -> CaseEnd {
-    CaseEnd::Untested(format!("the GGUF runtime: {broken}"))
+/// What became of it, with the last line that it wrote to stderr.
+fn lost(broken: &Broken, words: &str) -> CaseEnd {
+    CaseEnd::Untested(format!("the GGUF runtime: {broken}{words}"))
 }
