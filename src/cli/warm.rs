@@ -39,7 +39,8 @@ pub struct Arguments {
     /// The hardware profile that the device must meet.
     #[arg(long, default_value = "default", value_name = "NAME")]
     hardware: String,
-    /// Number of models that load at the same time. The default is all of them.
+    /// Number of models that load at the same time. By default these are one sealed model, of those that go to a
+    /// GPU, and all others.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
     /// Hold the models for this many seconds after they are warm.
@@ -70,8 +71,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     let ended = (|| {
         let models = Models::read(&arguments.registry)?;
         let profile = profile(&arguments.hardware, arguments.on.device)?;
-        let jobs = arguments.jobs.unwrap_or(models.all.len());
-        let options = Options { device: arguments.on.device, profile, jobs };
+        let options = Options { device: arguments.on.device, profile, jobs: arguments.jobs };
         let mut shown = None;
         let warm = start(&models, &options, |plan, board| {
             *seen.lock().unwrap_or_else(PoisonError::into_inner) =

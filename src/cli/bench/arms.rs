@@ -1,6 +1,8 @@
 //! Times every way to load, in rounds: each round runs every arm once, so that other work of the
 //! machine affects all arms alike.
 
+use std::time::Instant;
+
 use super::cold;
 use super::figures::{Arm, DIRECT, Limits, PEER_CLOCK};
 use super::limits;
@@ -42,13 +44,39 @@ enum Runner {
     Direct(usize),
 }
 
-/// Times every mode and every peer with the file in the page cache.
-pub fn warm(setting: &Setting<'_>, field: &mut Field, place: &Place) -> Vec<Arm> {
+/// Decides whether another round of loads begins.
+struct Rounds {
+    end: Option<Instant>,
+    began: Instant,
+}
+
+impl Rounds {
+    fn until(end: Option<Instant>) -> Rounds {
+        Rounds { end, began: Instant::now() }
+    }
+
+    /// Whether this round begins: the first timed one does, and others that should end in time if they take as long as
+    /// the one before.
+    fn begins(&mut self, round: u32) -> bool {
+        let (now, last) = (Instant::now(), self.began.elapsed());
+        self.began = now;
+        round <= 1 || self.end.is_none_or(|end| now + last <= end)
+    }
+}
+
+/// Times every mode and every peer with the file in the page cache, until `end`.
+pub fn warm(
+    setting: &Setting<'_>,
+    field: &mut Field,
+    place: &Place,
+    end: Option<Instant>,
+) -> Vec<Arm> {
     let mut runners: Vec<Runner> = Mode::ALL.map(Runner::Own).to_vec();
     runners.extend((0..field.peers.len()).map(Runner::Peer));
     let mut arms: Vec<Arm> =
         runners.iter().map(|runner| begin(setting, field, *runner, (place, "warm"))).collect();
-    for round in 0..=setting.rounds {
+    let mut rounds = Rounds::until(end);
+    for round in (0..=setting.rounds).take_while(|round| rounds.begins(*round)) {
         if let Err(error) = limits::warm(&place.file) {
             let why = place.without_folders(&error.to_string());
             arms.iter_mut().for_each(|arm| arm.error = Some(why.clone()));
@@ -70,11 +98,11 @@ pub fn warm(setting: &Setting<'_>, field: &mut Field, place: &Place) -> Vec<Arm>
 }
 
 /// Times loads of a file that is not in the page cache: a plain direct read, which is the limit,
-/// then sealed and strict loads.
+/// then sealed and strict loads, until `end`.
 pub fn cold(
     setting: &Setting<'_>,
     field: &mut Field,
-    place: &Place,
+    (place, end): (&Place, Option<Instant>),
     measured: &Limits,
 ) -> Vec<Arm> {
     let found = measured.direct.iter().find(|found| found.file_system == place.label);
@@ -87,7 +115,8 @@ pub fn cold(
         return arms.to_vec();
     }
     // The rings were set up by the warm rounds.
-    for round in 1..=setting.rounds {
+    let mut rounds = Rounds::until(end);
+    for round in (1..=setting.rounds).take_while(|round| rounds.begins(*round)) {
         for turn in 0..runners.len() {
             let at = whose(turn, round, runners.len());
             let arm = &mut arms[at];
@@ -228,5 +257,21 @@ mod tests {
             }
         }
         assert_ne!(whose(0, 1, 3), whose(0, 2, 3));
+    }
+
+    #[test]
+    fn one_timed_round_begins_at_least_and_none_that_would_be_late() {
+        let hour = std::time::Duration::from_secs(3600);
+        let count = |end| {
+            let mut rounds = Rounds::until(end);
+            (0..=5).take_while(|round| rounds.begins(*round)).count()
+        };
+        let now = Instant::now();
+        assert_eq!(count(Some(now)), 2, "the untimed one, and one more");
+        assert_eq!([count(None), count(Some(now + hour))], [6, 6]);
+        // The round before took longer than what is left.
+        let began = now.checked_sub(hour * 2);
+        let mut rounds = Rounds { end: Some(now + hour), began: began.unwrap_or(now) };
+        assert!(began.is_none() || !rounds.begins(2));
     }
 }

@@ -57,6 +57,10 @@ pub struct Arguments {
     /// Timed loads of each arm.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
+    /// Begin no further round of loads that would end later than this after the start. Each arm is timed at least
+    /// once. So a run with a time limit of its own has shown its table before.
+    #[arg(long, value_name = "SECONDS", conflicts_with = "devices", value_parser = clap::value_parser!(u64).range(1..=86400))]
+    within: Option<u64>,
     /// Also load with the file dropped from the page cache before each load.
     #[arg(long)]
     cold: bool,
@@ -142,13 +146,17 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     };
     let mut field = Field { ours: Ours::new(arguments.on.device, gates), peers };
     let mut all = Vec::new();
+    let end = arguments.within.map(|seconds| start + Duration::from_secs(seconds));
+    let stages = places.len() as u32 * (1 + u32::from(arguments.cold));
+    let mut ends = (1..=stages).rev().map(|left| end.map(|end| share_of(end, left)));
     for place in &places {
-        all.extend(arms::warm(&setting, &mut field, place));
+        all.extend(arms::warm(&setting, &mut field, place, ends.next().flatten()));
     }
     for place in places.iter().filter(|_| arguments.cold) {
         tell(&format!("direct reads, {}", place.label));
         limits.direct.push(cold::direct_limits(place));
-        all.extend(arms::cold(&setting, &mut field, place, &limits));
+        let end = ends.next().flatten();
+        all.extend(arms::cold(&setting, &mut field, (place, end), &limits));
     }
     drop(field);
     all.iter_mut().for_each(|arm| arm.sum_up(truth.bytes, &limits));
@@ -176,6 +184,12 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
     };
     arguments.output.tell(&bench, &table::render(&bench), out)?;
     Ok(code(&bench))
+}
+
+/// When the next of so many stages that are left should end, so that the time until `end` is divided evenly.
+fn share_of(end: Instant, left: u32) -> Instant {
+    let now = Instant::now();
+    now + end.saturating_duration_since(now) / left
 }
 
 /// What the program exits with.

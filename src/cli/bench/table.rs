@@ -56,10 +56,15 @@ fn head(bench: &Bench) -> String {
     table.row(["bench load".to_owned(), bench.stamp.origin()]);
     table.row(["machine".to_owned(), bench.stamp.place()]);
     table.row(["model".to_owned(), format!("{}, {} bytes", bench.model.what, bench.model.bytes)]);
-    let loads = format!(
-        "to {}, {} timed after one untimed, loaders in turn, gates {gates}",
-        bench.device, bench.rounds
-    );
+    // Fewer where `--within` left no time for all.
+    let whole = bench.arms.iter().filter(|arm| arm.error.is_none() && arm.skipped.is_none());
+    let fewest = whole.map(|arm| arm.runs.len() as u32).min().unwrap_or(bench.rounds);
+    let timed = match fewest < bench.rounds {
+        true => format!("{fewest} to {} timed", bench.rounds),
+        false => format!("{} timed", bench.rounds),
+    };
+    let loads =
+        format!("to {}, {timed} after one untimed, loaders in turn, gates {gates}", bench.device);
     table.row(["loads".to_owned(), loads]);
     table.text()
 }

@@ -31,9 +31,29 @@ pub struct Options {
     pub device: Device,
     /// The hardware that the device must offer at least.
     pub profile: Option<HardwareProfile>,
-    /// Number of models that load at once; at least one.
-    pub jobs: usize,
+    /// Number of models that load at once. `None`: of the sealed ones that go to a GPU one, and all others.
+    pub jobs: Option<usize>,
 }
+
+impl Options {
+    /// Divides the models into lines. Each line has so many workers, and they take its models in order.
+    ///
+    /// A sealed load to a GPU keeps all reading threads and the copy engine busy, so several at once wait for each
+    /// other, and each needs pinned memory of its own. The other loads hash a file in one thread each.
+    fn lines(&self, order: &[Planned]) -> Vec<(Line, usize)> {
+        let all = order.iter().cloned().enumerate();
+        if let Some(jobs) = self.jobs {
+            return vec![(Mutex::new(all.collect()), jobs.clamp(1, order.len().max(1)))];
+        }
+        let alone = |planned: &Planned| planned.sealed && self.device.is_gpu();
+        let (sealed, others): (VecDeque<_>, VecDeque<_>) = all.partition(|(_, one)| alone(one));
+        let workers = others.len();
+        vec![(Mutex::new(sealed), 1), (Mutex::new(others), workers)]
+    }
+}
+
+/// Models that wait for a worker, with their rows on the board.
+type Line = Mutex<VecDeque<(usize, Planned)>>;
 
 /// A loaded and validated model.
 #[derive(Debug)]
@@ -82,25 +102,23 @@ pub fn start(
         models,
         device: options.device,
         board: &board,
-        left: Mutex::new(plan.order.iter().cloned().enumerate().collect()),
         failed: AtomicBool::new(false),
         warm: Mutex::new(Vec::new()),
         first: Mutex::new(None),
     };
+    let lines = options.lines(&plan.order);
     thread::scope(|scope| {
-        let mut siblings = Vec::new();
-        for _ in 0..options.jobs.clamp(1, plan.order.len().max(1)) {
-            siblings.push(gpus.sibling());
-        }
         // Compiling kernels takes as long as loading a model, so compile them during the first
         // load.
         if let Device::Cuda(ordinal) = options.device {
             let mut compiling = gpus.sibling();
             scope.spawn(move || compiling.runner(ordinal, Precision::Exact).map(drop));
         }
-        for mut gpus in siblings {
-            let work = &work;
-            scope.spawn(move || work.until_none_is_left(&mut gpus));
+        for (line, workers) in &lines {
+            for _ in 0..*workers {
+                let (work, mut gpus) = (&work, gpus.sibling());
+                scope.spawn(move || work.until_none_is_left(line, &mut gpus));
+            }
         }
     });
     let first = work.first.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -120,16 +138,15 @@ struct Work<'a> {
     models: &'a Models,
     device: Device,
     board: &'a Board,
-    left: Mutex<VecDeque<(usize, Planned)>>,
     failed: AtomicBool,
     warm: Mutex<Vec<WarmModel>>,
     first: Mutex<Option<LoadError>>,
 }
 
 impl Work<'_> {
-    fn until_none_is_left(&self, gpus: &mut Gpus) {
+    fn until_none_is_left(&self, line: &Line, gpus: &mut Gpus) {
         loop {
-            let next = self.left.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let next = line.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let Some((row, planned)) = next.filter(|_| !self.failed.load(Relaxed)) else { return };
             match self.one(row, &planned, gpus) {
                 Ok(model) => {
@@ -203,5 +220,37 @@ impl Work<'_> {
             format!("model {} gives embeddings of another size", registered.id),
         )
         .expected(registered.dimension, found))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(device: Device, jobs: Option<usize>) -> Vec<(Vec<usize>, usize)> {
+        let planned = |(at, sealed): (usize, &bool)| Planned {
+            id: at.to_string(),
+            at,
+            file_bytes: 1,
+            bytes: 1,
+            sealed: *sealed,
+        };
+        let order: Vec<Planned> =
+            [true, false, true, false].iter().enumerate().map(planned).collect();
+        let options = Options { device, profile: None, jobs };
+        let lines = options.lines(&order).into_iter();
+        let rows = |line: Line| line.into_inner().unwrap().iter().map(|(row, _)| *row).collect();
+        lines.map(|(line, workers)| (rows(line), workers)).collect()
+    }
+
+    #[test]
+    fn sealed_models_go_to_a_gpu_one_after_the_other() {
+        let gpu = Device::Cuda(0);
+        assert_eq!(lines(gpu, None), [(vec![0, 2], 1), (vec![1, 3], 2)]);
+        assert_eq!(lines(Device::Cpu, None), [(vec![], 1), (vec![0, 1, 2, 3], 4)]);
+        // A number that is asked for holds for all of them.
+        for (asked, workers) in [(0, 1), (3, 3), (9, 4)] {
+            assert_eq!(lines(gpu, Some(asked)), [(vec![0, 1, 2, 3], workers)]);
+        }
     }
 }
