@@ -4,6 +4,7 @@
 mod auditor;
 mod file;
 mod interrupted;
+mod reach;
 mod several;
 
 use std::path::PathBuf;

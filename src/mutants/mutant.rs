@@ -22,9 +22,6 @@ pub struct Mutant {
 const SILENT: &[&str] =
     &["hang", "lost-rank-waited-for", "machine-locked-in-load", "template-endless"];
 
-/// Mutants whose lie is about several cards. They are honest on a machine with one.
-const OF_CARDS: &[&str] = &["next-card-ignored", "card-zero-always"];
-
 /// Mutants whose lie is about a rank beside others. On GPUs, ranks are beside each other only where each has a card.
 const OF_RANKS: &[&str] = &[
     "lost-rank-of-neighbour",
@@ -41,11 +38,6 @@ impl Mutant {
     /// Whether its lie is about host memory alone.
     pub fn needs_host(&self) -> bool {
         OF_HOST.contains(&self.name)
-    }
-
-    /// Whether its lie is about several cards.
-    pub fn needs_cards(&self) -> bool {
-        OF_CARDS.contains(&self.name)
     }
 
     /// Whether its lie is about a rank beside others.

@@ -19,6 +19,8 @@ use crate::harness::run::{Plan, Progress, Selection, Suite};
 use crate::harness::scratch::Scratch;
 use crate::mutants::{self, Mutant};
 
+use super::reach::beyond;
+
 /// The seed of an audit for which none is given.
 const SEED: u64 = 0x5745_4947_4842_5249;
 
@@ -204,29 +206,16 @@ impl Auditor {
         mutants: impl IntoIterator<Item = &'m Mutant>,
         matrix: &mut Matrix,
     ) -> Vec<&'m Mutant> {
+        let (device, cases) = (self.setting.device, self.embedded.cases.cases());
+        let cards = if device.is_gpu() { gpu::device_count().unwrap_or(0) } else { 0 };
         let mut reached = Vec::new();
         for mutant in mutants {
-            match self.beyond_reach(mutant) {
+            match beyond(mutant, cases, device, cards) {
                 None => reached.push(mutant),
-                Some(why) => matrix.leave_out(mutant.name, mutant.lie, why),
+                Some(why) => matrix.leave_out(mutant.name, mutant.lie, &why),
             }
         }
         reached
-    }
-
-    /// Why a mutant cannot be tested on this device, if so.
-    fn beyond_reach(&self, mutant: &Mutant) -> Option<&'static str> {
-        if mutant.needs_gpu && !self.setting.device.is_gpu() {
-            return Some("its lie is about GPU memory");
-        }
-        if mutant.needs_host() && self.setting.device.is_gpu() {
-            return Some("its lie is about processes in host memory");
-        }
-        let cards = || gpu::device_count().unwrap_or(0);
-        if mutant.needs_ranks() && self.setting.device.is_gpu() && cards() < 2 {
-            return Some("its lie is about ranks beside each other, and there is one card");
-        }
-        (mutant.needs_cards() && cards() < 2).then_some("its lie is about several cards")
     }
 }
 

@@ -123,7 +123,7 @@ pub fn lacked_cards(case: &Case, reason: &str) -> bool {
 const TOO_FEW_CARDS: &str = "needs two cards, and this machine shows ";
 
 /// The same on a machine with so many cards.
-fn obstacle_with(case: &Case, device: Device, cards: impl Fn() -> u32) -> Option<String> {
+pub fn obstacle_with(case: &Case, device: Device, cards: impl Fn() -> u32) -> Option<String> {
     if case.needs.contains(&Want::Gpu) && !device.is_gpu() {
         return Some("needs a GPU, and this run loads into host memory".to_owned());
     }
