@@ -26,10 +26,12 @@ impl Display {
     /// Shows a board on stderr.
     pub fn of(board: &Arc<Board>, show: Show) -> Display {
         let done = Arc::new(AtomicBool::new(false));
+        // Drawn before the models load: a start that ends before the display moves has shown them, too.
+        let bars = show.live().then(|| Bars::of(board));
         let (board, flag) = (Arc::clone(board), Arc::clone(&done));
-        let watch = move || match show.live() {
-            true => watch(&board, &flag),
-            false => super::lines::write(&board, &flag, show, &|line| show.tell(line)),
+        let watch = move || match bars {
+            Some(bars) => bars.watch(&board, &flag),
+            None => super::lines::write(&board, &flag, show, &|line| show.tell(line)),
         };
         let thread = (!show.quiet).then(|| std::thread::spawn(watch));
         Display { done, thread }
@@ -46,34 +48,49 @@ impl Drop for Display {
     }
 }
 
-fn watch(board: &Board, done: &AtomicBool) {
-    let all = MultiProgress::new();
-    let bars: Vec<ProgressBar> = board
-        .statuses()
-        .iter()
-        .map(|status| {
-            let bar = all.add(ProgressBar::new(status.file_bytes));
-            let template = "{prefix:>5} {bar:24} {bytes:>10}/{total_bytes:10} {msg}";
-            if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style);
-            }
-            bar.set_prefix(status.id.clone());
-            bar
-        })
-        .collect();
-    loop {
-        for (at, (status, bar)) in board.statuses().iter().zip(&bars).enumerate() {
-            let read = board.progress(at).map_or(0, |progress| progress.reading().read);
-            bar.set_position(if ended(&status.phase) { status.file_bytes } else { read });
-            bar.set_message(word(&status.phase));
+/// A bar for each model.
+struct Bars {
+    /// Keeps the bars in one place on the terminal.
+    _all: MultiProgress,
+    bars: Vec<ProgressBar>,
+}
+
+impl Bars {
+    fn of(board: &Board) -> Bars {
+        let all = MultiProgress::new();
+        let bars: Vec<ProgressBar> = board
+            .statuses()
+            .iter()
+            .map(|status| {
+                let bar = all.add(ProgressBar::new(status.file_bytes));
+                let template = "{prefix:>5} {bar:24} {bytes:>10}/{total_bytes:10} {msg}";
+                if let Ok(style) = ProgressStyle::with_template(template) {
+                    bar.set_style(style);
+                }
+                bar.with_prefix(status.id.clone()).with_message(word(&status.phase))
+            })
+            .collect();
+        for bar in &bars {
+            bar.tick();
         }
-        if done.load(Relaxed) {
-            break;
-        }
-        std::thread::sleep(TICK);
+        Bars { _all: all, bars }
     }
-    for bar in bars {
-        bar.finish_and_clear();
+
+    fn watch(self, board: &Board, done: &AtomicBool) {
+        loop {
+            for (at, (status, bar)) in board.statuses().iter().zip(&self.bars).enumerate() {
+                let read = board.progress(at).map_or(0, |progress| progress.reading().read);
+                bar.set_position(if ended(&status.phase) { status.file_bytes } else { read });
+                bar.set_message(word(&status.phase));
+            }
+            if done.load(Relaxed) {
+                break;
+            }
+            std::thread::sleep(TICK);
+        }
+        for bar in self.bars {
+            bar.finish_and_clear();
+        }
     }
 }
 
