@@ -205,6 +205,8 @@ fn case<'a>(case: &'a Case, spec: &'a Spec) -> Found<'a> {
         Want::Cpu => "a run on the CPU",
         Want::Toolchain => "the loader's toolchain",
     };
+    let of_ranks = (case.cards() > 1 && !case.needs.contains(&Want::Cards))
+        .then(|| format!("{} GPUs in a run on a GPU", case.cards()));
     let (kind, kind_reason) = match &case.policy {
         Some(reason) => (Kind::Policy.name(), reason.as_str()),
         None => of_kind(spec, &case.requirement),
@@ -216,7 +218,7 @@ fn case<'a>(case: &'a Case, spec: &'a Spec) -> Found<'a> {
         tests: &case.tries,
         requirement: &case.requirement,
         holds: spec.requirement(&case.requirement).map_or("", |row| row.sentence.as_str()),
-        needs: case.needs.iter().map(|want| word(want).to_owned()).collect(),
+        needs: case.needs.iter().map(|want| word(want).to_owned()).chain(of_ranks).collect(),
         capabilities: case.capabilities(None).into_iter().map(capability::name).collect(),
         kills: case.kills.iter().map(String::as_str).collect(),
     }

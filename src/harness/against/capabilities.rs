@@ -6,7 +6,7 @@ use crate::contract::{Device, capability};
 use crate::harness::case::Case;
 use crate::harness::model::Architecture;
 use crate::harness::record::{CaseRecord, Mismatch, NO_OBJECT, OVER, Part, Verdict};
-use crate::harness::run::suite_run::plan::{lacked_cards, obstacle_everywhere};
+use crate::harness::run::suite_run::obstacle::{lacked_cards, obstacle_everywhere};
 
 /// Every difference.
 pub(super) fn differences(found: &CaseRecord, case: &Case, part: &Part) -> Vec<Mismatch> {

@@ -103,6 +103,11 @@ impl Divide {
             false => self.ranks.clone(),
         }
     }
+
+    /// The fewest cards with which it can be tried on a GPU.
+    pub(super) fn cards(&self) -> usize {
+        if self.together && !self.one_device { self.asked().len() } else { 1 }
+    }
 }
 
 fn one() -> u32 {

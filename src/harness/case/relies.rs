@@ -31,6 +31,17 @@ impl Case {
         steps.iter().any(|step| matches!(step, Step::Divide(_))) && !steps.iter().any(others)
     }
 
+    /// The fewest cards with which the case can be tried on a GPU.
+    pub fn cards(&self) -> u32 {
+        let of_ranks = self.flat_steps().into_iter().map(|step| match step {
+            Step::Divide(divide) => divide.cards(),
+            _ => 1,
+        });
+        let of_ranks = of_ranks.max().unwrap_or(1);
+        let least = if self.needs.contains(&Want::Cards) { 2 } else { 1 };
+        u32::try_from(of_ranks).unwrap_or(u32::MAX).max(least)
+    }
+
     /// Whether a model runs that is divided over ranks.
     pub(super) fn runs_divided(&self) -> bool {
         let mut divided = BTreeSet::new();

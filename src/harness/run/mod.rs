@@ -11,6 +11,7 @@ mod trial;
 pub use self::case_run::context::RunContext;
 pub use self::case_run::model::{PlaceError, PlacedModel};
 pub use self::case_run::setting::{Reach, Setting};
-pub use self::suite_run::plan::{Plan, Selection, obstacle_with};
+pub use self::suite_run::obstacle::obstacle_with;
+pub use self::suite_run::plan::{Plan, Selection};
 pub use self::suite_run::scheduler::{Progress, weigh};
 pub use self::suite_run::{Run, Suite};

@@ -4,6 +4,7 @@ mod blank;
 mod demand;
 pub mod fail_fast;
 pub mod freeze;
+pub mod obstacle;
 pub mod plan;
 mod prepare;
 mod queue;

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::demand::{file_bytes, model_bytes, set_bytes};
-use super::plan::lacks_runtime;
+use super::obstacle::lacks_runtime;
 use crate::harness::case::Case;
 use crate::harness::case::seal::{Flaw, Sealing};
 use crate::harness::case::step::Step;

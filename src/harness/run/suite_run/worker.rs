@@ -8,9 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::blank;
-use super::plan::{
-    lacks_runtime, looks_back, needs_file_modes, needs_own_process, obstacle, tries_a_hang,
-};
+use super::obstacle::{lacks_runtime, obstacle};
+use super::plan::{looks_back, needs_file_modes, needs_own_process, tries_a_hang};
 use crate::contract::capability::{self, Capability};
 use crate::contract::reply::{Introduction, Reply};
 use crate::contract::request::{Request, Stat};

