@@ -98,6 +98,29 @@ fn files_of_another_degree() {
 }
 
 #[test]
+fn a_computation_that_the_judge_does_not_know_changes_no_plan() {
+    let sound = headers(&recipe(Architecture::Llama, |recipe| {
+        (recipe.sizes.heads, recipe.sizes.key_heads, recipe.sizes.inner) = (8, 4, 64);
+    }));
+    let usual = plan(&sound, &grid(2, 1)).document();
+    for (field, value) in [
+        ("rope_scaling", json!({"rope_type": "longrope", "short_factor": [1.0]})),
+        ("rope_parameters", json!({"rope_type": "yarn", "factor": 4.0})),
+        ("hidden_act", json!("xielu")),
+        ("attn_logit_softcapping", json!(50.0)),
+        ("partial_rotary_factor", json!(0.5)),
+        ("logits_scaling", json!(8.0)),
+    ] {
+        let mut other = sound.clone();
+        if field == "rope_scaling" {
+            other.config.as_object_mut().expect("fields").remove("rope_parameters");
+        }
+        other.config[field] = value;
+        assert_eq!(plan(&other, &grid(2, 1)).document(), usual, "{field}");
+    }
+}
+
+#[test]
 fn weights_that_do_not_belong_to_the_configuration() {
     let made = recipe(Architecture::Llama, |recipe| recipe.decoder.biased = false);
     let of = |change: &dyn Fn(&mut Headers)| {
@@ -129,6 +152,15 @@ fn weights_that_do_not_belong_to_the_configuration() {
     assert!(groups.is_err());
     let nothing = of(&|headers| headers.config["vocab_size"] = json!("many"));
     refused(nothing, Fault::Model, Code::InvalidConfig, None);
+    for (field, code) in [
+        ("quantization_config", Code::UnsupportedDtype),
+        ("num_local_experts", Code::UnsupportedCapability),
+        ("use_qk_norm", Code::UnsupportedCapability),
+    ] {
+        let other = of(&|headers| headers.config[field] = json!({"bits": 4}));
+        let refusal = refused(other, Fault::Model, code, None);
+        assert!(refusal.failure.actual.is_some_and(|actual| actual.contains(field)), "{field}");
+    }
     let quantised = of(&|headers| headers.tensors[3].dtype = weighbridge::contract::DType::I8);
     refused(quantised, Fault::Model, Code::UnsupportedDtype, None);
     // A tensor that nobody uses is listed and no fault.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::files::Headers;
 use super::header::Declared;
 use super::refusal::Refusal;
@@ -9,7 +11,9 @@ use super::role::{self, Part, Role, Unit};
 use super::rule::Rule;
 use crate::contract::{Code, DType};
 use crate::harness::model::Architecture;
-use crate::harness::model::described::{Described, HEAD, architecture, body, is_words};
+use crate::harness::model::described::{
+    Described, HEAD, architecture, body, is_words, unknown_weights,
+};
 use crate::harness::model::recipe::Sizes;
 
 /// Why an encoder is never divided.
@@ -46,20 +50,10 @@ impl Weights {
     /// Finds every weight of the configuration's architecture.
     ///
     /// # Errors
-    /// An architecture that the judge does not know, a weight that is missing, or one of another shape or
-    /// element type.
+    /// An architecture or weights that the judge does not know, a weight that is missing, or one of another shape
+    /// or element type.
     pub fn of(headers: &Headers) -> Result<Weights, Refusal> {
-        let unknown = |code: Code| {
-            move |why: String| {
-                let refusal =
-                    Refusal::model(code, "config.json describes no model that can be planned");
-                let remedy = "Plan a Llama, Mistral, Qwen2, Qwen3, Phi-3 or GPT-2, or an encoder.";
-                refusal.told("a configuration that the judge knows", why, remedy)
-            }
-        };
-        let architecture =
-            architecture(&headers.config).map_err(unknown(Code::UnknownArchitecture))?;
-        let described = Described::of(&headers.config).map_err(unknown(Code::InvalidConfig))?;
+        let (architecture, described) = configured(&headers.config)?;
         let tied = architecture.is_decoder() && !described.recipe.decoder.untied;
         let mut bodies: BTreeMap<String, &Declared> = BTreeMap::new();
         for declared in &headers.tensors {
@@ -97,6 +91,41 @@ impl Weights {
     }
 }
 
+/// The architecture and the weights by `config.json`.
+fn configured(config: &Value) -> Result<(Architecture, Described), Refusal> {
+    let no_plan = |code| Refusal::model(code, "config.json describes no model that can be planned");
+    let architecture = architecture(config).map_err(|why| {
+        let remedy = "Plan a Llama, Mistral, Qwen2, Qwen3, Phi-3 or GPT-2, or an encoder.";
+        let expected = "an architecture that the judge knows";
+        no_plan(Code::UnknownArchitecture).told(expected, why, remedy)
+    })?;
+    if let Some((field, value)) = unknown_weights(config) {
+        let actual = format!("config.json: {field} = {value}");
+        let plain = format!("the weights of a plain {}", architecture.model_type());
+        return Err(match field {
+            "quantization_config" | "compression_config" => quantised("no such field", actual),
+            _ => Refusal::indivisible(None, "config.json describes weights that are not planned")
+                .told(
+                    plain,
+                    actual,
+                    "Plan a model without this field: the judge knows no such weights.",
+                ),
+        });
+    }
+    let described = Described::of_weights(config).map_err(|why| {
+        let remedy = "Correct config.json, or get it again from where it was published.";
+        no_plan(Code::InvalidConfig).told("values that a model can have", why, remedy)
+    })?;
+    Ok((architecture, described))
+}
+
+/// Quantised weights.
+fn quantised(expected: &str, actual: impl ToString) -> Refusal {
+    let remedy = "Plan the model in F32, F16 or BF16: scales would have to follow their groups.";
+    let refusal = Refusal::model(Code::UnsupportedDtype, "quantised weights are not planned");
+    refusal.told(expected, actual, remedy)
+}
+
 /// Whether a tensor has an element type that models compute with.
 fn computes(declared: &Declared) -> bool {
     matches!(declared.dtype, DType::F32 | DType::F16 | DType::BF16)
@@ -125,13 +154,8 @@ impl Found<'_> {
         let part = role::of(body, self.tied);
         let part = part.unwrap_or(Part { role: ENCODER, output: 0, home: role::Home::First });
         if !computes(declared) {
-            let refusal =
-                Refusal::model(Code::UnsupportedDtype, "quantised weights are not planned");
-            let remedy =
-                "Plan the model in F32, F16 or BF16: scales would have to follow their groups.";
-            return Err(refusal
-                .told("F32, F16 or BF16", declared.dtype, remedy)
-                .tensor(&declared.name));
+            let refusal = quantised("F32, F16 or BF16", declared.dtype);
+            return Err(refusal.tensor(&declared.name));
         }
         if declared.shape != shape {
             self.misshapen.push((self.used.len(), shape));

@@ -34,6 +34,17 @@ pub struct Described {
 }
 
 impl Described {
+    /// The description of the weights alone. A decoder may compute in a way that the judge does not know.
+    ///
+    /// # Errors
+    /// As those of [`Described::of`].
+    pub fn of_weights(config: &Value) -> Result<Described, String> {
+        match architecture(config)?.is_decoder() {
+            true => Described::of(&strange::weights_alone(config)),
+            false => Described::of(config),
+        }
+    }
+
     /// The description without what the tensors say: whether the head is the word embeddings, if
     /// `config.json` does not tell, and the element type.
     ///

@@ -20,6 +20,7 @@ mod window;
 
 pub use self::facts::{Described, architecture};
 pub use self::settings::settings;
+pub use self::strange::unknown_weights;
 pub use self::unusual::Unusual;
 pub use self::usual::keys;
 pub use self::weights::{HEAD, Naming, body, is_words};
