@@ -40,7 +40,9 @@ type Tried = (Auditor, Matrix);
 
 /// Tries them all before the first trial: an audit tries several at a time, and some cases alone.
 fn tried(arguments: &Arguments) -> Result<Tried, CommandError> {
-    let auditor = Auditor::begin(&Weighing::strict())?;
+    // A mutant that hangs waits for its limit, and meanwhile others are tried.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let auditor = Auditor::begin(&Weighing { jobs: Some(2 * cores), ..Weighing::strict() })?;
     let mut matrix = auditor.baseline();
     let wanted = all().filter(|mutant| selected(arguments, mutant.name));
     let reached = auditor.within_reach(wanted, &mut matrix);

@@ -88,12 +88,16 @@ fn add(all: &mut Map<String, Value>, one: Value) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::text::WIDTH;
     use super::*;
     use crate::cli::weighing::Embedded;
 
     fn explained(id: &str, json: bool) -> Result<String, LookupError> {
-        let embedded = Embedded::read().unwrap();
+        // Every name of several hundred is explained, so it is read once.
+        static EMBEDDED: LazyLock<Embedded> = LazyLock::new(|| Embedded::read().unwrap());
+        let embedded = &*EMBEDDED;
         let mut out = Vec::new();
         let args = ExplainArgs { id: Some(id.to_owned()), json, ..ExplainArgs::default() };
         run(&args, &embedded.spec, embedded.cases.cases(), &mut out)?;

@@ -1,15 +1,23 @@
 //! Identifies the running build of the suite, and gives the time.
 
+use std::sync::OnceLock;
+
 use super::digest::sha256_file;
 
 /// The commit that this binary was built from, with `-dirty` if the working tree had changes.
 pub const COMMIT: &str = env!("WEIGHBRIDGE_COMMIT");
 
 /// SHA-256 of the running binary, as 64 hex digits, or why it cannot be read.
+///
+/// It is read once: an audit writes a record for each of hundreds of mutants.
 pub fn binary_digest() -> String {
-    std::env::current_exe()
-        .and_then(|path| sha256_file(&path))
-        .unwrap_or_else(|error| format!("unreadable: {error}"))
+    static DIGEST: OnceLock<String> = OnceLock::new();
+    let read = || {
+        std::env::current_exe()
+            .and_then(|path| sha256_file(&path))
+            .unwrap_or_else(|error| format!("unreadable: {error}"))
+    };
+    DIGEST.get_or_init(read).clone()
 }
 
 /// The current time in UTC, in RFC 3339 format, to the second.
