@@ -1,10 +1,10 @@
-//! Runs the examples of the book, page by page, each in a folder of its own, and compares what they print.
+//! Runs the examples of the pages, each page in a folder of its own, and compares what they print.
 //!
 //! An example is a block of the language `console`. A line `...` stands for any lines, and `...` inside of a line
-//! for any text. What the book shows must come in this order.
+//! for any text. What a page shows must come in this order.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 
@@ -63,6 +63,9 @@ fn page(path: &Path) -> (usize, String) {
     let program = tempfile::tempdir().expect("a folder");
     let exe = env!("CARGO_BIN_EXE_weighbridge");
     std::os::unix::fs::symlink(exe, program.path().join("weighbridge")).expect("a link");
+    // README's readers are in a checkout.
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    std::os::unix::fs::symlink(fixtures, folder.path().join("fixtures")).expect("a link");
     let (mut number, mut wrong) = (0, String::new());
     let page = Page::read(path);
     for block in page.blocks.iter().filter(|block| block.language == "console") {
@@ -80,16 +83,14 @@ fn page(path: &Path) -> (usize, String) {
 }
 
 #[test]
-fn examples_print_what_the_book_says() {
-    let entries = std::fs::read_dir("docs").expect("docs").flatten().map(|entry| entry.path());
-    let pages: Vec<PathBuf> =
-        entries.filter(|path| path.extension().is_some_and(|ending| ending == "md")).collect();
+fn examples_print_what_the_pages_say() {
+    let pages = crate::written();
     let told: Vec<(usize, String)> = thread::scope(|scope| {
         let all: Vec<_> = pages.iter().map(|path| scope.spawn(|| page(path))).collect();
         all.into_iter().map(|one| one.join().expect("a page")).collect()
     });
     let number: usize = told.iter().map(|(number, _)| number).sum();
-    assert!(number >= 8, "only {number} examples were run");
+    assert!(number >= 11, "only {number} examples were run");
     let wrong: String = told.into_iter().map(|(_, wrong)| wrong).collect();
     assert!(wrong.is_empty(), "{wrong}");
 }

@@ -2,6 +2,7 @@
 //! are understood, and examples print what the book says.
 
 mod commands;
+mod counts;
 mod examples;
 mod pages;
 mod tables;
