@@ -57,6 +57,22 @@ fn figures_agree_with_each_other() {
 }
 
 #[test]
+fn no_further_round_begins_when_the_time_is_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = folder.path().display().to_string();
+    // Preparing the model and measuring the limits takes longer than the time that is given, and so many rounds take
+    // minutes.
+    let words = ["--device", "cpu", "--scale", "4", "--layers", "4", "--folder", &place, "--json"];
+    let ran = bench(&[&words[..], &["--rounds", "1000", "--within", "1"]].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let all: Value = serde_json::from_str(&ran.out).expect("JSON alone");
+    let runs = |arm: &Value| arm["runs"].as_array().map_or(0, Vec::len);
+    let runs: Vec<usize> = collect(&all, "best_s").into_iter().map(runs).collect();
+    assert_eq!(runs, [runs[0]; 3], "each arm is timed as often: {all}");
+    assert!((1..1000).contains(&runs[0]), "{runs:?}");
+}
+
+#[test]
 fn loads_over_several_devices_tell_what_was_read_and_what_bounds_them() {
     let folder = tempfile::tempdir().expect("a folder");
     let (json, place) = (folder.path().join("cards.json"), folder.path().display().to_string());
