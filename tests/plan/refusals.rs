@@ -1,5 +1,6 @@
 //! What cannot be planned is refused with a code, what was expected, what was found, and a remedy.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -175,14 +176,22 @@ fn weights_that_do_not_belong_to_the_configuration() {
 #[test]
 fn files_that_cannot_be_read() {
     let read = |path: &Path| Headers::read(path);
-    refused(read(Path::new("/nowhere")), Fault::Files, Code::NotFound, None);
+    let mut remedies = BTreeSet::new();
+    let mut absent = |path: &Path| {
+        let refusal = refused(Headers::read(path), Fault::Files, Code::NotFound, None);
+        assert!(
+            remedies.insert(refusal.failure.remedy.clone()),
+            "the remedy of another: {refusal}"
+        );
+    };
+    absent(Path::new("/nowhere"));
     let folder = tempfile::tempdir().expect("a folder");
     let at = |name: &str| folder.path().join(name);
-    refused(read(folder.path()), Fault::Files, Code::NotFound, None);
+    absent(folder.path());
     let write = |name: &str, bytes: &[u8]| fs::write(at(name), bytes).expect("a file");
     let weights = fs::read(golden("qwen3").join(file::SINGLE)).expect("weights");
     write(file::SINGLE, &weights);
-    refused(read(folder.path()), Fault::Files, Code::NotFound, None);
+    absent(folder.path());
     write(file::CONFIG, b"{");
     refused(read(folder.path()), Fault::Files, Code::InvalidConfig, None);
     write(file::CONFIG, &fs::read(golden("qwen3").join(file::CONFIG)).expect("a configuration"));
@@ -202,9 +211,11 @@ fn files_that_cannot_be_read() {
         write(file::SINGLE, bytes);
         refused(read(folder.path()), Fault::Files, code, None);
     }
-    // An index that leads out of the folder, that lists nothing, and that names the wrong file.
+    // An index that names a file that is not there, that leads out of the folder, that lists nothing, and that names the wrong file.
     fs::remove_file(at(file::SINGLE)).expect("removed");
     write("a.safetensors", &weights);
+    write(file::INDEX, json!({"weight_map": {"x": "b.safetensors"}}).to_string().as_bytes());
+    absent(folder.path());
     for map in [
         json!({"x": "../a.safetensors"}),
         json!({}),

@@ -83,7 +83,7 @@ impl Document {
     /// If the file cannot be read, or is no such document.
     pub fn read(path: &Path) -> Result<Document, Refusal> {
         let text = regular::document(path, regular::LARGE);
-        let text = text.map_err(|error| unreadable(path, &error))?;
+        let text = text.map_err(|error| unreadable(path, &error, "Name a file that is there."))?;
         let none = |found: &dyn ToString| {
             let refusal = Refusal::claim(format!("{}: no claimed plan", path.display()));
             let expected = "an object with ranks, or with refused";

@@ -31,7 +31,8 @@ impl Headers {
     /// # Errors
     /// What cannot be read, or contradicts itself.
     pub fn read(model: &Path) -> Result<Headers, Refusal> {
-        let there = fs::metadata(model).map_err(|error| unreadable(model, &error))?;
+        let absent = "Name a folder, an index or a weight file that is there.";
+        let there = fs::metadata(model).map_err(|error| unreadable(model, &error, absent))?;
         let weights = if there.is_dir() { in_folder(model)? } else { model.to_owned() };
         let folder = weights.parent().unwrap_or(Path::new(""));
         let config = json(&folder.join(CONFIG), regular::SMALL, Code::InvalidConfig)?;
@@ -172,7 +173,8 @@ fn index(path: &Path) -> Result<BTreeMap<String, String>, Refusal> {
 }
 
 fn json(path: &Path, most: regular::Size, code: Code) -> Result<Value, Refusal> {
-    let text = regular::document(path, most).map_err(|error| unreadable(path, &error))?;
+    let absent = "Get it from where the model was published: a plan begins with it.";
+    let text = regular::document(path, most).map_err(|error| unreadable(path, &error, absent))?;
     serde_json::from_slice(&text).map_err(|error| {
         let refusal = Refusal::file(path, code, "no JSON");
         refusal.told("a JSON object", error, "Get the file again from where it was published.")

@@ -46,7 +46,8 @@ pub(super) fn header(path: &Path, file: usize) -> Result<(WeightFile, Vec<Declar
         let remedy = "Get the file again, or write it with a safetensors library.";
         Refusal::file(path, code, message).told(expected, actual, remedy)
     };
-    let unread = |error: io::Error| unreadable(path, &error);
+    let absent = "Get all files of the model: its index names this one.";
+    let unread = |error: io::Error| unreadable(path, &error, absent);
     let (length, bytes) = regular::front(path, 8).map_err(unread)?;
     let Ok(prefix) = <[u8; 8]>::try_from(length) else {
         let (expected, actual) = ("8 bytes at least".to_owned(), format!("{bytes} bytes"));
@@ -99,13 +100,12 @@ pub(super) fn header(path: &Path, file: usize) -> Result<(WeightFile, Vec<Declar
     Ok((WeightFile { name: name_of(path), bytes }, tensors))
 }
 
-/// The refusal of a file that cannot be read at all.
-pub(super) fn unreadable(path: &Path, error: &io::Error) -> Refusal {
-    let code = match error.kind() {
-        io::ErrorKind::NotFound => Code::NotFound,
-        _ => Code::Unreadable,
+/// The refusal of a file that cannot be read at all. `absent` is the remedy where there is no such file.
+pub(super) fn unreadable(path: &Path, error: &io::Error, absent: &str) -> Refusal {
+    let (code, remedy) = match error.kind() {
+        io::ErrorKind::NotFound => (Code::NotFound, absent),
+        _ => (Code::Unreadable, "Name a regular file that may be read, of an ordinary size."),
     };
-    let remedy = "Name a file that is there and may be read.";
     Refusal::file(path, code, "cannot be read").told("a regular file", error, remedy)
 }
 
