@@ -29,26 +29,29 @@ pub(super) struct Form {
     pub(super) rows: usize,
     /// Slots for tiles of W, and for the parts of tiles of x.
     slots: [usize; 2],
-    /// Microseconds for a slice, and for a tile's beginning and end, on an H200. They only choose
-    /// between forms. They are estimates, by the bytes that a slice brings.
+    /// Microseconds for the products of a slice, and for a tile's beginning and end, measured on an
+    /// H200. They only choose between forms.
     slice_us: f64,
     tile_us: f64,
 }
+
+/// Bytes that all blocks together bring to shared memory in a microsecond, on an H200.
+const BROUGHT: f64 = 10e6;
 
 /// The forms of the exact mode, from few rows to many.
 const EXACT: [Form; 3] = [
     Form { rows: 16, slots: [10, 12], slice_us: 0.40, tile_us: 1.5 },
     Form { rows: 64, slots: [6, 7], slice_us: 0.62, tile_us: 1.5 },
-    Form { rows: 128, slots: [5, 4], slice_us: 1.10, tile_us: 1.5 },
+    Form { rows: 128, slots: [5, 4], slice_us: 0.90, tile_us: 2.0 },
 ];
 
 /// The forms of the mode that rounds. A slice has one tile of x, so the ring of W has more slots.
 /// Its sums leave room in the registers for twice as many rows.
 const ROUNDED: [Form; 4] = [
     Form { rows: 16, slots: [11, 16], slice_us: 0.38, tile_us: 1.5 },
-    Form { rows: 64, slots: [8, 10], slice_us: 0.42, tile_us: 1.5 },
-    Form { rows: 128, slots: [6, 7], slice_us: 0.50, tile_us: 1.5 },
-    Form { rows: 256, slots: [5, 4], slice_us: 0.74, tile_us: 2.5 },
+    Form { rows: 64, slots: [8, 10], slice_us: 0.38, tile_us: 1.5 },
+    Form { rows: 128, slots: [6, 7], slice_us: 0.30, tile_us: 1.5 },
+    Form { rows: 256, slots: [5, 4], slice_us: 0.67, tile_us: 2.0 },
 ];
 
 /// The forms of a precision.
@@ -60,6 +63,12 @@ pub(super) const fn forms(precision: Precision) -> &'static [Form] {
 }
 
 impl Form {
+    /// Microseconds for a slice, where so many blocks bring theirs at once.
+    fn slice_us(&self, precision: Precision, blocks: usize) -> f64 {
+        let bytes = blocks * (TILE + precision.product_parts() * self.rows) * SLICE * 2;
+        self.slice_us.max(bytes as f64 / BROUGHT)
+    }
+
     /// Compiles its kernel, or that of a gate and what it gates.
     fn load(
         &self,
@@ -197,7 +206,7 @@ impl Choice {
         for (form, of) in forms_for(rows, precision) {
             let tiles = weight_tiles * rows.div_ceil(of.rows);
             for choice in Choice::divisions(form, (tiles, slices), most_blocks) {
-                let time = choice.microseconds(of, slices);
+                let time = choice.microseconds(of, precision, slices);
                 if time < best.1 {
                     best = (choice, time);
                 }
@@ -235,13 +244,14 @@ impl Choice {
     }
 
     /// The time that it should take.
-    fn microseconds(&self, of: &Form, slices: usize) -> f64 {
-        /// Time to leave sums or to wait for those of others, and F32 values of others that a block
+    fn microseconds(&self, of: &Form, precision: Precision, slices: usize) -> f64 {
+        /// Time to leave sums and to wait for those of others, and F32 values of others that a block
         /// adds in a microsecond.
-        const SHARING_US: f64 = 1.0;
-        const ADDED: f64 = 30_000.0;
+        const SHARING_US: f64 = 2.0;
+        const ADDED: f64 = 12_000.0;
+        let slice_us = of.slice_us(precision, self.blocks);
         let rounds = self.whole.div_ceil(self.blocks) as f64;
-        let time = rounds * (slices as f64 * of.slice_us + of.tile_us);
+        let time = rounds * (slices as f64 * slice_us + of.tile_us);
         if self.shared == 0 {
             return time;
         }
@@ -254,7 +264,7 @@ impl Choice {
         let (share, begins) = (share as f64, begins as f64);
         let others = (self.sharers.div_ceil(self.shared) - 1).max(1) as f64;
         let added = others * (of.rows * TILE) as f64 / ADDED;
-        time + share * of.slice_us + begins * of.tile_us + SHARING_US + added
+        time + share * slice_us + begins * of.tile_us + SHARING_US + added
     }
 }
 

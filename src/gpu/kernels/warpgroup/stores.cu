@@ -1,8 +1,18 @@
 // What is stored of a tile's sums: those of a layer with the bias, or a gate with what it gates.
 
-// SiLU with a division that errs by two units in the last place at most, without the branch of one that never errs. From
-// 2^126 on, such a division gives zero, which SiLU then is next to.
-__device__ __forceinline__ float quick_silu(float x) { return __fdividef(x, 1.0f + expf(-x)); }
+// SiLU. The denominator is at least one, so a quick division errs by two units in the last place at most. From 2^126 on, it
+// gives zero, which SiLU then is next to. Where the result is rounded to BF16, a quick exponential is enough.
+__device__ __forceinline__ float quick_silu(float x) {
+    float inverse;
+#ifdef HALVES
+    const float power = expf(-x);
+#else
+    float power;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x * -1.44269504088896340736f));
+#endif
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(1.0f + power));
+    return x * inverse;
+}
 
 // The largest magnitudes of 64 outputs, for pairs of rows: of each warp, and of all.
 template <u32 COLUMNS> struct Magnitudes { u32 of_warp[8][COLUMNS / 2], of_tile[COLUMNS / 2]; };
@@ -77,11 +87,16 @@ template <u32 COLUMNS> __device__ __forceinline__ void store_gated(
     const float bias[2] = {bias_of(of, 0, output), bias_of(of, 1, output)};
     #pragma unroll
     for (u32 i = 0; i < COLUMNS / 2; i += 4) {
-        u32 row = place.row + i / 4 * 8 + lane % 4 * 2;
         sums[i] = quick_silu(sums[i] + bias[0]) * (sums[i + 2] + bias[1]);
         sums[i + 1] = quick_silu(sums[i + 1] + bias[0]) * (sums[i + 3] + bias[1]);
-        if (there && row < of.rows) y[(u64)row * of.stride + output] = sums[i];
-        if (there && row + 1 < of.rows) y[(u64)(row + 1) * of.stride + output] = sums[i + 1];
+    }
+    if (there) {
+        #pragma unroll
+        for (u32 i = 0; i < COLUMNS / 2; i += 4) {
+            u32 row = place.row + i / 4 * 8 + lane % 4 * 2;
+            if (row < of.rows) y[(u64)row * of.stride + output] = sums[i];
+            if (row + 1 < of.rows) y[(u64)(row + 1) * of.stride + output] = sums[i + 1];
+        }
     }
     if (!of.y_parts) return;
     const ProductParts product = {(u16*)of.y_parts, of.rows, width};
