@@ -44,7 +44,7 @@ pub fn chain(runner: &mut Runner, random: &mut Random) -> Outcome {
     let mut before = Vec::new();
     // In the second round the norm makes parts, because products have taken some.
     for round in 0..2 {
-        runner.norm(x, None, rows, norm, false, normed).map_err(words)?;
+        runner.norm(x, None, rows, norm, (false, &[]), normed).map_err(words)?;
         let pair = [stored(&gate), stored(&up)];
         let at_once = runner.linear_gated(normed, rows, pair, activated, inner, None);
         let at_once = at_once.map_err(words)?;
@@ -86,6 +86,9 @@ pub fn chain(runner: &mut Runner, random: &mut Random) -> Outcome {
     let (pair, last) = ([stored(&gate), stored(&up)], stored(&down));
     let nothing = vec![f32::NAN; rows * width];
     runner.refill(&nothing, inner).map_err(words)?;
+    // The layers that read the norm take parts too.
+    runner.refill(&vec![f32::NAN; rows * hidden], normed).map_err(words)?;
+    runner.norm(x, None, rows, norm, (false, &pair), normed).map_err(words)?;
     let reader = Some(last);
     if runner.linear_gated(normed, rows, pair, activated, inner, reader).map_err(words)? {
         runner.linear(inner, rows, &[last], ActivationParams::Plain, out).map_err(words)?;

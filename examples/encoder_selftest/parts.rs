@@ -65,7 +65,7 @@ pub fn norm(runner: &mut Runner, random: &mut Random) -> Outcome {
         epsilon,
     };
     let keep = random.coin();
-    runner.norm(x, residual, rows, normed, keep, out).map_err(words)?;
+    runner.norm(x, residual, rows, normed, (keep, &[]), out).map_err(words)?;
     let mut wanted = Vec::new();
     let mut sums = Vec::new();
     for row in 0..rows {

@@ -88,7 +88,7 @@ pub fn norms(runner: &mut Runner, random: &mut Random) -> Outcome {
     let out = runner.floats(rows * width).map_err(words)?;
     let normed =
         NormParams { rms: random.coin(), weight: weight.stored(), bias: None, epsilon: 1e-6 };
-    runner.norm(x, None, rows, normed, false, out).map_err(words)?;
+    runner.norm(x, None, rows, normed, (false, &[]), out).map_err(words)?;
     only(runner, out, rows * width, "norm", |at| at / width == tainted)?;
     runner.normalize(x, rows, width).map_err(words)?;
     only(runner, x, rows * width, "normalize", |at| at / width == tainted)

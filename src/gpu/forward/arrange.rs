@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 
 use super::runner::{Floats, Runner, Words};
-use super::shape::{ActivationParams, DeviceWeight, NormParams, Pool, word};
+use super::shape::{ActivationParams, DeviceWeight, Layer, NormParams, Pool, word};
 use crate::gpu::driver::error::GpuError;
 use crate::gpu::kernel::Kernel;
 use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
@@ -86,7 +86,9 @@ impl Runner {
         unsafe { self.queue(&self.kernels.gather, [word(rows)?, 1, 1], arguments) }
     }
 
-    /// `out = norm(x + residual)`; with `keep`, `x` becomes the sum.
+    /// `out = norm(x + residual)`; with `keep`, `x` becomes the sum. If the next operation applies
+    /// `readers`, and nothing else reads `out`, they may get the parts that they take alone. What
+    /// `out` holds is then undefined.
     ///
     /// # Errors
     ///
@@ -97,7 +99,7 @@ impl Runner {
         residual: Option<Floats>,
         rows: usize,
         norm: NormParams<'_>,
-        keep: bool,
+        (keep, readers): (bool, &[Layer<'_>]),
         out: Floats,
     ) -> Result<(), GpuError> {
         let width = norm.weight.columns;
@@ -111,12 +113,14 @@ impl Runner {
         let mut of = NormOf::new(norm, width)?;
         let mut keep = u32::from(keep);
         let mut parts = self.parts_beside(to, rows, width)?;
+        let mut values = u32::from(!self.parts_suffice(parts, readers, width));
         let arguments = &mut [
             argument(&mut of),
             argument(&mut from),
             argument(&mut more),
             argument(&mut to),
             argument(&mut keep),
+            argument(&mut values),
             argument(&mut parts),
         ];
         if rows == 0 {

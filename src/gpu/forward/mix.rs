@@ -146,9 +146,14 @@ impl Runner {
         self.column(x, rows, heads * of.head_size)?;
         let mut from = self.address(x.0, rows * x.2)?;
         let mut turns = self.address(turns, of.tokens * of.head_size)?;
-        // A thread has a pair of a row; blocks of the second dimension share the rows.
-        let pairs = (heads * of.head_size / 2) as u64;
-        let grid = [blocks(pairs)?, word(rows.clamp(1, MOST_HIGH))?, 1];
+        // A thread has four pairs of a row, or one; blocks of the second dimension share the rows.
+        let fours = of.head_size.is_multiple_of(8)
+            && !of.neighbours
+            && [x.1, x.2].iter().all(|columns| columns.is_multiple_of(4))
+            && [from, turns].iter().all(|address| address.is_multiple_of(16));
+        let mut each: u32 = if fours { 4 } else { 1 };
+        let threads = (heads * of.head_size / 2) as u64 / u64::from(each);
+        let grid = [blocks(threads)?, word(rows.clamp(1, MOST_HIGH))?, 1];
         let (mut column, mut stride, mut heads) = (word(x.1)?, word(x.2)?, word(heads)?);
         let (mut size, mut tokens) = (word(of.head_size)?, word(of.tokens)?);
         let (mut neighbours, mut rows) = (u32::from(of.neighbours), word(rows)?);
@@ -160,6 +165,7 @@ impl Runner {
             argument(&mut size),
             argument(&mut tokens),
             argument(&mut neighbours),
+            argument(&mut each),
             argument(&mut turns),
             argument(&mut rows),
         ];

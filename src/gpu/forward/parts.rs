@@ -3,8 +3,8 @@
 //! compute capability 9.0 do. If nobody has made them, the product does.
 
 use super::runner::{Parts, Runner};
-use super::shape::{Precision, word};
-use super::split::MOST_ROWS;
+use super::shape::{Layer, Precision, word};
+use super::split::{self, MOST_ROWS};
 use super::warpgroup::forms::SLICE;
 use crate::gpu::driver::error::GpuError;
 use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
@@ -50,6 +50,16 @@ impl Runner {
             true => self.room_for_parts(rows, width, None),
             false => Ok(0),
         }
+    }
+
+    /// Whether layers that read rows of this width need nothing but the parts at `beside`, which is 0 if
+    /// there are none. Without `readers`, somebody else may read the rows.
+    pub(super) fn parts_suffice(&self, beside: u64, readers: &[Layer<'_>], width: usize) -> bool {
+        let takes = |(weight, _): &Layer<'_>| split::suits(weight) && weight.columns == width;
+        beside != 0
+            && self.kernels.warpgroup.is_some()
+            && !readers.is_empty()
+            && readers.iter().all(takes)
     }
 
     /// Notes that the last operation has written these parts, if `at` is not 0.

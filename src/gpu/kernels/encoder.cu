@@ -34,10 +34,11 @@ struct NormOf {
 
 // One block of 128 threads a row: out = norm(x + residual); the sum is kept in x where that is wanted.
 // Two passes over the row, so that the variance is that of the differences from the mean. What does
-// not fit into registers waits in `out`, where its own thread finds it. A product may want the parts of the result: a
-// warp takes 64 neighbours at a time, which share a scale.
-extern "C" __global__ void __launch_bounds__(128) norm_rows(
-    NormOf of, float* x, const float* residual, float* out, u32 keep, u16* parts
+// not fit into registers waits in `out`, where its own thread finds it. A product may want the parts of the result, or
+// these alone, without `values`: a
+// warp takes 64 neighbours at a time, which share a scale. With eight blocks on a multiprocessor, 1,000 rows begin at once.
+extern "C" __global__ void __launch_bounds__(128, 8) norm_rows(
+    NormOf of, float* x, const float* residual, float* out, u32 keep, u32 values, u16* parts
 ) {
     u64 start = (u64)blockIdx.x * of.width;
     const u32 step = 256, own = threadIdx.x / 32 * 64 + threadIdx.x % 32;
@@ -95,7 +96,7 @@ extern "C" __global__ void __launch_bounds__(128) norm_rows(
         float value = (held[n] - mean) * scale * number(weights[n], of.weight_element);
         if (of.bias) value += number(biases[n], of.bias_element);
         held[n] = i < of.width ? value : 0;
-        if (i < of.width) out[start + i] = value;
+        if (values && i < of.width) out[start + i] = value;
     }
     if (parts) {
         #pragma unroll
@@ -173,22 +174,36 @@ extern "C" __global__ void widen_values(u64 from, u32 element, u64 count, float*
     if (at < count) out[at] = value_at(from, at, element);
 }
 
-// Turns each pair (j, j + half) of each head, or each pair of neighbours, by its position's angle. A thread has one pair
-// of every row that is a multiple of the grid's height away from its first.
+// Turns a pair by an angle, given its cosine and sine.
+__device__ __forceinline__ void turn_pair(float& a, float& b, float cosine, float sine) {
+    const float first = a;
+    a = first * cosine - b * sine;
+    b = b * cosine + first * sine;
+}
+
+// Turns each pair (j, j + half) of each head, or each pair of neighbours, by its position's angle. A thread has `each`
+// pairs of every row that is a multiple of the grid's height away from its first. Four pairs are read at once; they are
+// no neighbours, and all addresses are multiples of 16.
 extern "C" __global__ void rotate_heads(
-    float* x, u32 column, u32 stride, u32 heads, u32 head_size, u32 tokens, u32 neighbours, const float2* turns,
+    float* x, u32 column, u32 stride, u32 heads, u32 head_size, u32 tokens, u32 neighbours, u32 each, const float2* turns,
     u32 rows
 ) {
     begin_behind();
-    u32 half = head_size / 2, at = blockIdx.x * blockDim.x + threadIdx.x, head = at / half, pair = at % half;
+    u32 half = head_size / 2, at = (blockIdx.x * blockDim.x + threadIdx.x) * each, head = at / half, pair = at % half;
     if (head >= heads) return;
     u32 begin = column + head * head_size + (neighbours ? 2 * pair : pair), other = neighbours ? 1 : half;
     for (u32 row = blockIdx.y; row < rows; row += gridDim.y) {
         float* first = x + (u64)row * stride + begin;
-        float2 turn = turns[row % tokens * half + pair];
-        float a = first[0], b = first[other];
-        first[0] = a * turn.x - b * turn.y;
-        first[other] = b * turn.x + a * turn.y;
+        const float2* turn = turns + (u64)(row % tokens) * half + pair;
+        if (each == 4) {
+            float4 a = *(const float4*)first, b = *(const float4*)(first + half);
+            const float4 left = ((const float4*)turn)[0], right = ((const float4*)turn)[1];
+            turn_pair(a.x, b.x, left.x, left.y), turn_pair(a.y, b.y, left.z, left.w);
+            turn_pair(a.z, b.z, right.x, right.y), turn_pair(a.w, b.w, right.z, right.w);
+            *(float4*)first = a, *(float4*)(first + half) = b;
+        } else {
+            turn_pair(first[0], first[other], turn->x, turn->y);
+        }
     }
 }
 

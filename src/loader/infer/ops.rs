@@ -215,7 +215,8 @@ pub trait Ops {
         self.gated(both, rows, width, (0, width), activation, out)
     }
 
-    /// `out = norm(x + residual)`; with `keep`, `x` becomes the sum.
+    /// `out = norm(x + residual)`; with `keep`, `x` becomes the sum. With `readers`, the next operation
+    /// must apply these layers to `out`, and for everything else `out` is undefined.
     ///
     /// # Errors
     /// As above.
@@ -225,7 +226,7 @@ pub trait Ops {
         residual: Option<&Self::Buffer>,
         rows: usize,
         norm: &Norm,
-        keep: bool,
+        keep_and_readers: (bool, &[Linear]),
         out: &mut Self::Buffer,
     ) -> Result<()>;
 

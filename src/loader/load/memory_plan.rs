@@ -114,7 +114,8 @@ fn needed(runnable: &RunnableModel, tokens: usize, multiplies_parts: bool) -> Re
     let inner = config.inner * if body.gated { 3 } else { 1 };
     let token = 3 * config.hidden + 2 * wide + 2 * narrow + inner + config.head_size + 3;
     let states = product(&[tokens, token, 4]).ok_or_else(too_large)?;
-    let last = product(&[2 * config.hidden + config.vocabulary, 4]).ok_or_else(too_large)?;
+    // Of the last token: its state before and behind the last norm, the result of its heads, its logits.
+    let last = product(&[2 * config.hidden + wide + config.vocabulary, 4]).ok_or_else(too_large)?;
     let copies = body.layers.iter().map(|layer| {
         let most = |layers: &[Linear]| {
             let outputs = || layers.iter().map(Linear::outputs);

@@ -229,11 +229,11 @@ impl Ops for Bent<'_> {
         residual: Option<&Values>,
         rows: usize,
         norm: &Norm,
-        keep: bool,
+        keep_and_readers: (bool, &[Linear]),
         out: &mut Values,
     ) -> Result<()> {
         (self.habits.states)(x);
-        self.honest.norm(x, residual, rows, norm, keep, out)
+        self.honest.norm(x, residual, rows, norm, keep_and_readers, out)
     }
 
     fn copy(&mut self, x: &Values, values: usize, y: &mut Values) -> Result<()> {

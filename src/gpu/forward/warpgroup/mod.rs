@@ -118,8 +118,7 @@ impl Runner {
             true => self.room_for_parts(rows, width, Some(parts))?,
             false => 0,
         };
-        let takes_parts = |(weight, _): Layer<'_>| split::suits(&weight) && weight.columns == width;
-        let values = beside == 0 || !reader.is_some_and(takes_parts);
+        let values = !self.parts_suffice(beside, reader.as_slice(), width);
         let to = (if values { y } else { 0 }, Some(beside));
         self.products(parts, (rows, inner, width), &layers, to)?;
         self.has_parts((y, rows, width), beside);

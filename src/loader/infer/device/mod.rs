@@ -183,11 +183,18 @@ impl Ops for DeviceOps<'_> {
         residual: Option<&Floats>,
         rows: usize,
         norm: &Norm,
-        keep: bool,
+        (keep, readers): (bool, &[Linear]),
         out: &mut Floats,
     ) -> Result<()> {
         let normed = normed(self.model, norm)?;
-        let done = self.runner.norm(*x, residual.copied(), rows, normed, keep, *out);
+        // A layer that is stored as [in, out] takes no parts.
+        let readers = match readers.iter().any(|reader| reader.transposed) {
+            true => &[],
+            false => readers,
+        };
+        let readers: Vec<_> =
+            readers.iter().map(|reader| self.layer(reader)).collect::<Result<_>>()?;
+        let done = self.runner.norm(*x, residual.copied(), rows, normed, (keep, &readers), *out);
         self.done(done)
     }
 

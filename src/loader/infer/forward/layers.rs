@@ -1,6 +1,6 @@
 //! The layer loop: attention and feed-forward blocks, with norms before or after them.
 
-use crate::gpu::AttentionParams;
+use crate::gpu::{AttentionParams, Pool};
 use crate::loader::error::Result;
 use crate::loader::infer::body::{Body, Layer};
 use crate::loader::infer::ops::{Ops, View};
@@ -14,6 +14,8 @@ pub struct Pass<B> {
     attention: AttentionParams,
     /// Rows, columns, and values of a token's state.
     shape: [usize; 3],
+    /// Which state of each sentence is wanted behind the last layer; none if all are.
+    wanted: Option<Pool>,
     /// Whether the output of the last block is still to be added to the states. The norm of the
     /// next layer does it.
     owed: bool,
@@ -42,16 +44,24 @@ impl<B> Pass<B> {
 }
 
 impl<O: Ops> Run<'_, '_, O> {
-    /// Returns the token states after the last layer, before any final norm.
-    pub(super) fn layers(&mut self, body: &Body, input: &TokensOf<O>) -> Result<O::Buffer> {
+    /// Returns the token states after the last layer, before any final norm: those of all tokens, or the one
+    /// of each sentence that is `wanted`. A trace shows all of them, and gets all of them. The second value
+    /// is how many each sentence has.
+    pub(super) fn layers(
+        &mut self,
+        body: &Body,
+        input: &TokensOf<O>,
+        wanted: Option<Pool>,
+    ) -> Result<(O::Buffer, usize)> {
         let mut pass = self.begin(body, input)?;
+        pass.wanted = wanted.filter(|_| self.see.is_none());
         self.embed(body, input, &mut pass)?;
         for (n, layer) in body.layers.iter().enumerate() {
             self.attention_block((n, layer), input, &mut pass)?;
             self.forward_block((n, layer), &mut pass)?;
             self.end_layer((n, layer), &mut pass)?;
         }
-        Ok(pass.rooms.state)
+        Ok((pass.rooms.state, pass.shape[1]))
     }
 
     /// Allocates the buffers of a pass.
@@ -84,7 +94,7 @@ impl<O: Ops> Run<'_, '_, O> {
             neighbours: body.neighbours,
         };
         let shape = [input.rows, input.columns, config.hidden];
-        Ok(Pass { rooms, attention, shape, owed: false })
+        Ok(Pass { rooms, attention, shape, wanted: None, owed: false })
     }
 
     fn embed(
@@ -101,7 +111,14 @@ impl<O: Ops> Run<'_, '_, O> {
             None => self.ops.gather(&pairs, count, &mut rooms.state)?,
             Some(norm) => {
                 self.ops.gather(&pairs, count, &mut rooms.part)?;
-                self.ops.norm(&mut rooms.part, None, count, norm, false, &mut rooms.state)?;
+                self.ops.norm(
+                    &mut rooms.part,
+                    None,
+                    count,
+                    norm,
+                    (false, &[]),
+                    &mut rooms.state,
+                )?;
             }
         }
         self.show("embeddings", &pass.shape, &rooms.state)
@@ -118,19 +135,51 @@ impl<O: Ops> Run<'_, '_, O> {
         pass: &mut Pass<O::Buffer>,
     ) -> Result<()> {
         self.ops.enter(n)?;
-        let Pass { rooms, attention, shape, owed } = pass;
-        let first = self.runnable.body()?.norms_first;
+        let Pass { rooms, attention, shape, owed, .. } = &mut *pass;
+        let body = self.runnable.body()?;
+        let first = body.norms_first;
         if first {
             let (count, norm) = (shape[0] * shape[1], &layer.attention_norm);
             let Rooms { state, part, normed, .. } = &mut *rooms;
-            self.ops.norm(state, owed.then_some(&*part), count, norm, *owed, normed)?;
+            let readers = match self.see {
+                // A trace reads it too.
+                Some(_) => &[][..],
+                None => &layer.queries_keys_values,
+            };
+            let residual = owed.then_some(&*part);
+            self.ops.norm(state, residual, count, norm, (*owed, readers), normed)?;
             *owed = false;
             self.show(&within(n, "input_norm"), shape, &rooms.normed)?;
         }
         self.attend((n, layer), attention, input, rooms, first)?;
+        if let Some(wanted) = pass.wanted
+            && n + 1 == body.layers.len()
+        {
+            self.narrow(wanted, input, pass)?;
+        }
+        let Pass { rooms, shape, .. } = pass;
+        self.ops.linear(&rooms.mixed, shape[0] * shape[1], &[layer.join], None, &mut rooms.part)?;
         if first {
             self.show(&within(n, "attention"), shape, &rooms.part)?;
         }
+        Ok(())
+    }
+
+    /// Goes on with one state of each sentence alone. Behind the last attention, no state depends on another.
+    fn narrow(
+        &mut self,
+        wanted: Pool,
+        input: &TokensOf<O>,
+        pass: &mut Pass<O::Buffer>,
+    ) -> Result<()> {
+        let Pass { rooms: Rooms { state, mixed, .. }, attention, shape, .. } = pass;
+        let [rows, columns, hidden] = *shape;
+        for (states, width) in [(state, hidden), (mixed, attention.heads * attention.head_size)] {
+            let mut one = self.ops.buffer(rows * width)?;
+            self.ops.pool(wanted, states, (rows, columns, width), &input.mask, &mut one)?;
+            *states = one;
+        }
+        shape[1] = 1;
         Ok(())
     }
 
@@ -147,10 +196,14 @@ impl<O: Ops> Run<'_, '_, O> {
         let count = shape[0] * shape[1];
         let Rooms { state, part, normed, .. } = &mut *rooms;
         if !self.runnable.body()?.norms_first {
-            self.ops.norm(part, Some(state), count, &layer.attention_norm, false, normed)?;
+            self.ops.norm(part, Some(state), count, &layer.attention_norm, (false, &[]), normed)?;
             return self.feed_forward(layer, count, rooms);
         }
-        self.ops.norm(state, Some(part), count, &layer.forward_norm, true, normed)?;
+        let readers = match self.see {
+            Some(_) => &[][..],
+            None => &layer.widen,
+        };
+        self.ops.norm(state, Some(part), count, &layer.forward_norm, (true, readers), normed)?;
         self.show(&within(n, "forward_norm"), shape, &rooms.normed)?;
         self.feed_forward(layer, count, rooms)?;
         let inner = [shape[0], shape[1], self.runnable.config.inner];
@@ -178,12 +231,12 @@ impl<O: Ops> Run<'_, '_, O> {
             self.ops.add(state, part, values)?;
         } else {
             let count = shape[0] * shape[1];
-            self.ops.norm(part, Some(normed), count, &layer.forward_norm, false, state)?;
+            self.ops.norm(part, Some(normed), count, &layer.forward_norm, (false, &[]), state)?;
         }
         self.show(&format!("layer.{n}"), shape, state)
     }
 
-    /// Runs attention from `normed` or `state` into `part`.
+    /// Runs attention from `normed` or `state` into `mixed`.
     fn attend(
         &mut self,
         (n, layer): (usize, &Layer),
@@ -223,8 +276,7 @@ impl<O: Ops> Run<'_, '_, O> {
             values = View { buffer: all_values, column: 0, stride: narrow };
         }
         let attention = (attention, input.past);
-        self.ops.attend(attention, queries, keys, values, &input.mask, &mut rooms.mixed)?;
-        self.ops.linear(&rooms.mixed, count, &[layer.join], None, &mut rooms.part)
+        self.ops.attend(attention, queries, keys, values, &input.mask, &mut rooms.mixed)
     }
 
     /// Runs the feed-forward block from `normed` into `part`.

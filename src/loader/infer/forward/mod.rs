@@ -151,10 +151,7 @@ pub fn extend<O: Ops>(
         },
     };
     let mut run = Run { runnable, ops, see: None, cache: Some(cache) };
-    let state = run.layers(body, &input)?;
-    let hidden = runnable.config.hidden;
-    let mut last = run.ops.buffer(hidden)?;
-    run.ops.pool(Pool::Last, &state, (1, columns, hidden), &input.mask, &mut last)?;
+    let (last, _) = run.layers(body, &input, Some(Pool::Last))?;
     let last = run.normed(body, last, 1)?;
     let (logits, _) = run.words(body, &last, 1)?;
     cache.tokens = there.end;
@@ -231,8 +228,14 @@ impl<O: Ops> Run<'_, '_, O> {
         let (runnable, hidden) = (self.runnable, self.runnable.config.hidden);
         let body = runnable.body()?;
         let (rows, columns) = (input.rows, input.columns);
-        let (count, shape) = (rows * columns, [rows, columns, hidden]);
-        let state = self.layers(body, input)?;
+        // Of pools that take the state of one token, nobody reads the others.
+        let one = match runnable.head.pooling() {
+            Some(Pooling::Cls) => Some(Pool::First),
+            Some(Pooling::LastToken) => Some(Pool::Last),
+            _ => None,
+        };
+        let (state, there) = self.layers(body, input, one)?;
+        let (count, shape) = (rows * there, [rows, there, hidden]);
         let mut state = self.normed(body, state, count)?;
         if body.last.is_some() {
             self.show("norm", &shape, &state)?;
@@ -254,27 +257,25 @@ impl<O: Ops> Run<'_, '_, O> {
                 return Ok((logits, vec![rows, columns, width]));
             }
         };
-        let pool = match pooling {
-            Pooling::Splade => {
-                let vocabulary = body.vocabulary.as_ref();
-                let vocabulary =
-                    vocabulary.ok_or_else(|| LoadError::internal("no vocabulary head"))?;
-                return self.splade(vocabulary, &mut state, input);
-            }
-            Pooling::Cls => Pool::First,
-            Pooling::LastToken => Pool::Last,
-            Pooling::Mean | Pooling::None => Pool::Mean,
-        };
-        let mut pooled = self.ops.buffer(rows * hidden)?;
-        self.ops.pool(pool, &state, (rows, columns, hidden), &input.mask, &mut pooled)?;
-        self.finish(&pooled, rows, runnable.parts.projection.as_ref(), Some(hidden))
+        if pooling == Pooling::Splade {
+            let vocabulary = body.vocabulary.as_ref();
+            let vocabulary = vocabulary.ok_or_else(|| LoadError::internal("no vocabulary head"))?;
+            return self.splade(vocabulary, &mut state, input);
+        }
+        if one.is_none() || there > 1 {
+            let mut pooled = self.ops.buffer(rows * hidden)?;
+            let pool = one.unwrap_or(Pool::Mean);
+            self.ops.pool(pool, &state, (rows, there, hidden), &input.mask, &mut pooled)?;
+            state = pooled;
+        }
+        self.finish(&state, rows, runnable.parts.projection.as_ref(), Some(hidden))
     }
 
     /// States behind the model's last norm, if it has one.
     fn normed(&mut self, body: &Body, mut states: O::Buffer, count: usize) -> Result<O::Buffer> {
         let Some(norm) = &body.last else { return Ok(states) };
         let mut normed = self.ops.buffer(count * self.runnable.config.hidden)?;
-        self.ops.norm(&mut states, None, count, norm, false, &mut normed)?;
+        self.ops.norm(&mut states, None, count, norm, (false, &[]), &mut normed)?;
         Ok(normed)
     }
 
@@ -304,7 +305,7 @@ impl<O: Ops> Run<'_, '_, O> {
         let (mut wide, mut normed) =
             (self.ops.buffer(count * hidden)?, self.ops.buffer(count * hidden)?);
         self.ops.linear(state, count, &[head.transform], activation, &mut wide)?;
-        self.ops.norm(&mut wide, None, count, &head.norm, false, &mut normed)?;
+        self.ops.norm(&mut wide, None, count, &head.norm, (false, &[]), &mut normed)?;
         let mut logits = self.ops.buffer(count * width)?;
         self.ops.linear(&normed, count, &[head.decoder], None, &mut logits)?;
         let mut pooled = self.ops.buffer(rows * width)?;

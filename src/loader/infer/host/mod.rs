@@ -96,7 +96,7 @@ impl Ops for HostOps<'_> {
         residual: Option<&Vec<f32>>,
         rows: usize,
         norm: &Norm,
-        _keep: bool,
+        _: (bool, &[Linear]),
         out: &mut Vec<f32>,
     ) -> Result<()> {
         let width = norm.weight.columns;
@@ -171,7 +171,7 @@ impl Ops for HostOps<'_> {
         let mut normed = vec![0.0; heads * size];
         for row in x.chunks_mut(stride).take(rows) {
             let part = &mut row[column..][..heads * size];
-            self.norm(&mut part.to_vec(), None, heads, norm, false, &mut normed)?;
+            self.norm(&mut part.to_vec(), None, heads, norm, (false, &[]), &mut normed)?;
             part.copy_from_slice(&normed);
         }
         Ok(())
