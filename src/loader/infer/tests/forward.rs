@@ -226,6 +226,10 @@ fn each_family_is_its_formula() {
             }
             let given = model.run(&model.batch()).unwrap();
             near(&given.output.values, &expected, &format!("{name}, {:?}", model.head));
+            // Without a trace, only the pooled token passes the last layer.
+            let alone = model.forward(&model.batch(), false).unwrap();
+            near(&alone.output.values, &expected, &format!("{name}, {:?}, no trace", model.head));
+            assert!(alone.states.is_empty(), "{name}");
             let names = given.states.iter().map(|state| state.name.as_str());
             // Only decoders trace the states within a layer.
             let names: Vec<&str> = names.filter(|name| name.matches('.').count() < 2).collect();

@@ -184,6 +184,11 @@ impl Tiny {
     }
 
     pub fn run(&self, batch: &Batch) -> Result<Traced> {
+        self.forward(batch, true)
+    }
+
+    /// Runs it, with a trace of its states or without one.
+    pub fn forward(&self, batch: &Batch, trace: bool) -> Result<Traced> {
         let (runnable, memory) = (self.runnable()?, Memory::Host(self.placed().1));
         Engine {
             runnable: &runnable,
@@ -192,7 +197,7 @@ impl Tiny {
             gpus: None,
             decoder: &mut None,
         }
-        .forward(batch, true)
+        .forward(batch, trace)
     }
 }
 
