@@ -1,9 +1,11 @@
 //! The layer loop: attention and feed-forward blocks, with norms before or after them.
 
+use std::slice;
+
 use crate::gpu::{AttentionParams, Pool};
 use crate::loader::error::Result;
 use crate::loader::infer::body::{Body, Layer};
-use crate::loader::infer::ops::{Ops, View};
+use crate::loader::infer::ops::{Linear, Ops, View};
 
 use super::{Run, TokensOf};
 
@@ -141,11 +143,7 @@ impl<O: Ops> Run<'_, '_, O> {
         if first {
             let (count, norm) = (shape[0] * shape[1], &layer.attention_norm);
             let Rooms { state, part, normed, .. } = &mut *rooms;
-            let readers = match self.see {
-                // A trace reads it too.
-                Some(_) => &[][..],
-                None => &layer.queries_keys_values,
-            };
+            let readers = self.only_readers(&layer.queries_keys_values);
             let residual = owed.then_some(&*part);
             self.ops.norm(state, residual, count, norm, (*owed, readers), normed)?;
             *owed = false;
@@ -163,6 +161,11 @@ impl<O: Ops> Run<'_, '_, O> {
             self.show(&within(n, "attention"), shape, &rooms.part)?;
         }
         Ok(())
+    }
+
+    /// The layers that read a result, if nothing else does. A trace reads every result.
+    fn only_readers<'l>(&self, layers: &'l [Linear]) -> &'l [Linear] {
+        if self.see.is_some() { &[] } else { layers }
     }
 
     /// Goes on with one state of each sentence alone. Behind the last attention, no state depends on another.
@@ -199,10 +202,7 @@ impl<O: Ops> Run<'_, '_, O> {
             self.ops.norm(part, Some(state), count, &layer.attention_norm, (false, &[]), normed)?;
             return self.feed_forward(layer, count, rooms);
         }
-        let readers = match self.see {
-            Some(_) => &[][..],
-            None => &layer.widen,
-        };
+        let readers = self.only_readers(&layer.widen);
         self.ops.norm(state, Some(part), count, &layer.forward_norm, (true, readers), normed)?;
         self.show(&within(n, "forward_norm"), shape, &rooms.normed)?;
         self.feed_forward(layer, count, rooms)?;
@@ -290,8 +290,7 @@ impl<O: Ops> Run<'_, '_, O> {
         if self.runnable.body()?.gated {
             let Rooms { normed, both, inner, .. } = &mut *rooms;
             let gate = (width, activation);
-            // A trace reads it too.
-            let reader = self.see.is_none().then_some(&layer.narrow);
+            let reader = self.only_readers(slice::from_ref(&layer.narrow)).first();
             self.ops.linear_gated(normed, count, &layer.widen, gate, (both, inner), reader)?;
         } else {
             let activation = Some(activation);
