@@ -356,6 +356,20 @@ mod tests {
         (whole + shared, taken)
     }
 
+    /// The choices that were fastest on an H200 (`reports/bench/product-parts-h200.txt`).
+    #[test]
+    fn with_rounded_activations_smaller_tiles_stand_alone() {
+        let of = |inner, outputs: &[usize]| {
+            let choice = Choice::new((1000, inner), outputs, Precision::Bf16, 132);
+            (ROUNDED[choice.form].rows, choice.whole, choice.shared)
+        };
+        assert_eq!(of(1536, &[1536, 256, 256]), (128, 128, 0));
+        assert_eq!(of(1536, &[1536]), (128, 96, 0));
+        assert_eq!(of(8960, &[1536]), (128, 96, 0));
+        // A gate shares the tiles of its last two rounds.
+        assert_eq!(of(1536, &[2 * 8960]), (256, 396, 164));
+    }
+
     #[test]
     fn few_rows_take_the_small_form_and_many_rows_the_large_one() {
         let of = |rows, inner, outputs: &[usize]| {
