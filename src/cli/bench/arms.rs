@@ -4,14 +4,17 @@
 use std::time::Instant;
 
 use super::cold;
-use super::figures::{Arm, DIRECT, Limits, PEER_CLOCK};
+use super::figures::{Arm, DIRECT, Limits, PEER_CLOCK, Reachable, Reached, TOGETHER};
 use super::limits;
 use super::ours::{Mode, Ours, Pin, Taken};
 use super::peers::Other;
 use super::place::Place;
+use super::reachable::Together;
 use super::truth::Truth;
+use super::turns::{Rounds, whose};
 use crate::cli::steps::Steps;
 use crate::contract::Device;
+use crate::gpu;
 
 /// What is the same for all arms.
 pub struct Setting<'a> {
@@ -35,6 +38,8 @@ pub struct Field {
     pub ours: Ours,
     /// The peers that run.
     pub peers: Vec<Other>,
+    /// What only reads and copies, while its arm is timed.
+    pub together: Option<Together>,
 }
 
 #[derive(Clone, Copy)]
@@ -42,39 +47,37 @@ enum Runner {
     Own(Mode),
     Peer(usize),
     Direct(usize),
+    Together,
 }
 
-/// Decides whether another round of loads begins.
-struct Rounds {
-    end: Option<Instant>,
-    began: Instant,
-}
-
-impl Rounds {
-    fn until(end: Option<Instant>) -> Rounds {
-        Rounds { end, began: Instant::now() }
-    }
-
-    /// Whether this round begins: the first timed one does, and others that should end in time if they take as long as
-    /// the one before.
-    fn begins(&mut self, round: u32) -> bool {
-        let (now, last) = (Instant::now(), self.began.elapsed());
-        self.began = now;
-        round <= 1 || self.end.is_none_or(|end| now + last <= end)
-    }
-}
-
-/// Times every mode and every peer with the file in the page cache, until `end`.
+/// Times every mode and every peer with the file in the page cache, until `end`. On a device an arm that does nothing
+/// but read and copy has its turns too, so that it meets the machine in the state in which the loaders meet it.
 pub fn warm(
     setting: &Setting<'_>,
     field: &mut Field,
-    place: &Place,
-    end: Option<Instant>,
+    (place, end): (&Place, Option<Instant>),
+    measured: &Limits,
 ) -> Vec<Arm> {
+    let found = measured.reachable.iter().find(|found| found.file_system == place.label);
+    let fastest = found.and_then(Reachable::best);
     let mut runners: Vec<Runner> = Mode::ALL.map(Runner::Own).to_vec();
+    runners.extend(fastest.map(|_| Runner::Together));
     runners.extend((0..field.peers.len()).map(Runner::Peer));
     let mut arms: Vec<Arm> =
         runners.iter().map(|runner| begin(setting, field, *runner, (place, "warm"))).collect();
+    if let Some(how) = fastest {
+        let arm = &mut arms[Mode::ALL.len()];
+        arm.how = format!(
+            "{} threads, pieces of {} KiB, {} slots: read into pinned slots, and asynchronous copies to the device",
+            how.threads,
+            how.piece_bytes >> 10,
+            how.slots
+        );
+        match together(setting.device, place, how) {
+            Ok(together) => field.together = Some(together),
+            Err(why) => arm.error = Some(why),
+        }
+    }
     let mut rounds = Rounds::until(end);
     for round in (0..=setting.rounds).take_while(|round| rounds.begins(*round)) {
         if let Err(error) = limits::warm(&place.file) {
@@ -94,7 +97,16 @@ pub fn warm(
             }
         }
     }
+    field.together = None;
     arms
+}
+
+/// The threads and slots that were found to be the fastest.
+fn together(device: Device, place: &Place, how: &Reached) -> Result<Together, String> {
+    let Device::Cuda(ordinal) = device else { return Err("the host copies nothing".to_owned()) };
+    let context = gpu::Context::open(ordinal).map_err(|error| error.to_string())?;
+    Together::new(&[context], &place.file, how)
+        .map_err(|error| place.without_folders(&error.to_string()))
 }
 
 /// Times loads of a file that is not in the page cache: a plain direct read, which is the limit,
@@ -139,14 +151,6 @@ pub fn cold(
     arms.to_vec()
 }
 
-/// The arm that has this turn. Each round begins with another arm, and every second round goes
-/// backwards. Otherwise a disk that is fast for a limited time would favour the arm after a slow
-/// reader.
-fn whose(turn: usize, round: u32, arms: usize) -> usize {
-    let turn = if round.is_multiple_of(2) { turn } else { arms - 1 - turn };
-    (turn + round as usize) % arms
-}
-
 fn begin(
     setting: &Setting<'_>,
     field: &Field,
@@ -175,6 +179,7 @@ fn begin(
             checked: "its size",
             ..Arm::begin(DIRECT, false, at)
         },
+        Runner::Together => Arm { checked: "its size", ..Arm::begin(TOGETHER, false, at) },
     }
 }
 
@@ -224,6 +229,10 @@ fn run(
             }
             Ok(plain(seconds))
         }
+        Runner::Together => {
+            let together = field.together.as_ref().ok_or("not begun")?;
+            together.all().map(plain).map_err(|error| place.without_folders(&error.to_string()))
+        }
     }
 }
 
@@ -240,38 +249,5 @@ fn note(arm: &mut Arm, taken: Result<Taken, String>, timed: bool) {
         }
         Ok(_) => {}
         Err(why) => arm.error = Some(why),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn everybody_has_a_turn_each_round() {
-        for arms in 1..9 {
-            for round in 0..9 {
-                let all: BTreeSet<usize> = (0..arms).map(|turn| whose(turn, round, arms)).collect();
-                assert_eq!(all.len(), arms);
-            }
-        }
-        assert_ne!(whose(0, 1, 3), whose(0, 2, 3));
-    }
-
-    #[test]
-    fn one_timed_round_begins_at_least_and_none_that_would_be_late() {
-        let hour = std::time::Duration::from_secs(3600);
-        let count = |end| {
-            let mut rounds = Rounds::until(end);
-            (0..=5).take_while(|round| rounds.begins(*round)).count()
-        };
-        let now = Instant::now();
-        assert_eq!(count(Some(now)), 2, "the untimed one, and one more");
-        assert_eq!([count(None), count(Some(now + hour))], [6, 6]);
-        // The round before took longer than what is left.
-        let began = now.checked_sub(hour * 2);
-        let mut rounds = Rounds { end: Some(now + hour), began: began.unwrap_or(now) };
-        assert!(began.is_none() || !rounds.begins(2));
     }
 }

@@ -7,7 +7,7 @@ use crate::cli::stamp::Stamp;
 use crate::contract::plan::LoadTimes;
 
 /// Format of the JSON.
-pub const FORMAT: &str = "weighbridge.bench.load/1";
+pub const FORMAT: &str = "weighbridge.bench.load/2";
 
 /// A whole run.
 #[derive(Clone, Debug, Serialize)]
@@ -165,8 +165,10 @@ pub struct Arm {
     pub median_gbps: Option<f64>,
     /// Best rate over the pinned copy limit.
     pub of_copy: Option<f64>,
-    /// Best rate over that of reading and copying at once; warm arms only.
+    /// Best rate over the best one of reading and copying at once, in turn with it; warm arms only.
     pub of_reachable: Option<f64>,
+    /// Median rate over the median one of reading and copying at once.
+    pub of_reachable_median: Option<f64>,
     /// Best rate over that of one SHA-256 stream over memory.
     pub of_sha256: Option<f64>,
     /// Best rate over the plain direct read's; cold arms only.
@@ -221,6 +223,11 @@ impl Arm {
         }
     }
 
+    /// Whether it loads nothing, and only shows what the machine can do.
+    fn is_limit(&self) -> bool {
+        [DIRECT, TOGETHER].contains(&self.name.as_str())
+    }
+
     /// Calculates what follows from the runs alone, for a file of `bytes` bytes.
     pub fn sum_up(&mut self, bytes: u64, limits: &Limits) {
         let mut sorted = self.runs.clone();
@@ -232,9 +239,6 @@ impl Arm {
         self.median_gbps = self.median_s.map(|seconds| gbps(bytes, seconds));
         let stream = limits.sha256.first().map(|width| width.gbps);
         self.of_copy = ratio(self.best_gbps, limits.copy_pinned);
-        let here = |one: &&Reachable| self.cache == "warm" && one.file_system == self.file_system;
-        let reachable = limits.reachable.iter().find(here).and_then(Reachable::best);
-        self.of_reachable = ratio(self.best_gbps, reachable.map(|best| best.gbps));
         self.of_sha256 = ratio(self.best_gbps, stream);
     }
 }
@@ -250,9 +254,12 @@ pub fn compare(arms: &mut [Arm]) {
             all.filter_map(rate).max_by(f64::total_cmp)
         };
         // No arm is compared with one that failed a check.
-        let peer: fn(&Arm) -> bool = |arm| !arm.own && arm.name != DIRECT && arm.error.is_none();
+        let peer: fn(&Arm) -> bool = |arm| !arm.own && !arm.is_limit() && arm.error.is_none();
+        let together: fn(&Arm) -> bool = |arm| arm.name == TOGETHER && arm.error.is_none();
         arm.of_peer = ratio(arm.best_gbps, most(|arm| arm.best_gbps, peer));
         arm.of_peer_median = ratio(arm.median_gbps, most(|arm| arm.median_gbps, peer));
+        arm.of_reachable = ratio(arm.best_gbps, most(|arm| arm.best_gbps, together));
+        arm.of_reachable_median = ratio(arm.median_gbps, most(|arm| arm.median_gbps, together));
         arm.of_direct = ratio(arm.best_gbps, most(|arm| arm.best_gbps, |arm| arm.name == DIRECT));
     }
 }
@@ -266,6 +273,9 @@ pub const PEER_CLOCK: &str = "the peer's own, around the load: the times in its 
 
 /// Name of the arm that only reads.
 pub const DIRECT: &str = "direct read";
+
+/// Name of the arm that only reads and copies.
+pub const TOGETHER: &str = "reading and copying at once";
 
 fn ratio(value: Option<f64>, limit: Option<f64>) -> Option<f64> {
     value.zip(limit).map(|(value, limit)| value / limit).filter(|ratio| ratio.is_finite())
@@ -294,12 +304,6 @@ mod tests {
         let limits = Limits {
             copy_pinned: Some(50.0),
             sha256: vec![Width { threads: 1, gbps: 1.25 }],
-            reachable: vec![Reachable {
-                file_system: "tmpfs".to_owned(),
-                tried: [5.0, 10.0, 8.0]
-                    .map(|gbps| Reached { threads: 1, piece_bytes: 1, slots: 2, gbps })
-                    .to_vec(),
-            }],
             ..Limits::default()
         };
         let mut arms = [
@@ -308,6 +312,7 @@ mod tests {
             arm("fast", false, &[0.5, 0.3, 0.8]),
             arm("none", false, &[]),
             arm("liar", false, &[0.001]),
+            arm(TOGETHER, false, &[0.1, 0.16, 0.13]),
         ];
         arms[4].error = Some("checksum differs".to_owned());
         for arm in &mut arms {
@@ -324,6 +329,7 @@ mod tests {
             (Some(5.0), Some(0.1), Some(4.0))
         );
         assert_eq!(sealed.of_reachable, Some(0.5));
+        assert!((sealed.of_reachable_median.unwrap_or_default() - 0.13 / 0.325).abs() < 1e-9);
         assert!((sealed.of_peer.unwrap_or_default() - 1.5).abs() < 1e-9, "{sealed:?}");
         assert!((sealed.of_peer_median.unwrap_or_default() - 0.5 / 0.325).abs() < 1e-9);
         assert_eq!(sealed.of_direct, None);

@@ -144,13 +144,14 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
         gates,
         steps: &steps,
     };
-    let mut field = Field { ours: Ours::new(arguments.on.device, gates), peers };
+    let mut field = Field { ours: Ours::new(arguments.on.device, gates), peers, together: None };
     let mut all = Vec::new();
     let end = arguments.within.map(|seconds| start + Duration::from_secs(seconds));
     let stages = places.len() as u32 * (1 + u32::from(arguments.cold));
     let mut ends = (1..=stages).rev().map(|left| end.map(|end| share_of(end, left)));
     for place in &places {
-        all.extend(arms::warm(&setting, &mut field, place, ends.next().flatten()));
+        let end = ends.next().flatten();
+        all.extend(arms::warm(&setting, &mut field, (place, end), &limits));
     }
     for place in places.iter().filter(|_| arguments.cold) {
         tell(&format!("direct reads, {}", place.label));

@@ -20,6 +20,7 @@ mod synthetic;
 mod table;
 mod together;
 mod truth;
+mod turns;
 
 use std::io::Write;
 

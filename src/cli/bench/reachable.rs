@@ -23,14 +23,86 @@ const PIECES: [usize; 4] = [512 << 10, 1 << 20, 2 << 20, 4 << 20];
 /// Pinned slots of a thread: it fills one while the others are copied.
 const SLOTS: [usize; 2] = [2, 3];
 
-/// Most bytes of the file that are read for one rate.
+/// Most bytes of the file that are read for one rate of the search.
 const MOST: u64 = 4 << 30;
 
-/// A device, the memory that its pieces go to, and the number of the next piece.
-struct Target<'c> {
-    context: &'c Context,
+/// Most memory of a device that pieces go to. Pieces behind it go to the same places again.
+const ROOM: u64 = 1 << 30;
+
+/// The memory of a device that pieces go to, and the number of the next piece.
+struct Target {
     memory: DeviceBuffer,
     next: AtomicU64,
+}
+
+/// Threads that read a file and copy it to devices, each with pinned slots of its own.
+pub struct Together {
+    file: File,
+    /// Size of the file.
+    bytes: u64,
+    targets: Vec<Target>,
+    rings: Vec<Mutex<Uploader>>,
+    piece: u64,
+}
+
+impl Together {
+    /// So many threads and slots, and pieces of such a size.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened, or a device has no room.
+    pub fn new(contexts: &[Context], path: &Path, how: &Reached) -> io::Result<Together> {
+        let file = File::open(path)?;
+        let (bytes, piece) = (file.metadata()?.len(), how.piece_bytes as u64);
+        let share = bytes.div_ceil(contexts.len().max(1) as u64).min(ROOM);
+        let target = |context| {
+            let memory = Context::allocate(context, share.next_multiple_of(piece) as usize)?;
+            Ok(Target { memory, next: AtomicU64::new(0) })
+        };
+        let targets = contexts.iter().map(target).collect::<Result<_, GpuError>>();
+        let ring = |thread: usize| {
+            let context = &contexts[thread % contexts.len()];
+            Uploader::with_slots(context, how.slots, how.piece_bytes).map(Mutex::new)
+        };
+        let rings = (0..how.threads).map(ring).collect::<Result<_, GpuError>>();
+        Ok(Together {
+            file,
+            bytes,
+            targets: targets.map_err(other)?,
+            rings: rings.map_err(other)?,
+            piece,
+        })
+    }
+
+    /// Seconds until the whole file has arrived.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or a device fails.
+    pub fn all(&self) -> io::Result<f64> {
+        self.once(self.bytes)
+    }
+
+    /// Seconds until the first bytes of the file have arrived.
+    fn once(&self, bytes: u64) -> io::Result<f64> {
+        self.targets.iter().for_each(|target| target.next.store(0, Ordering::Relaxed));
+        let (devices, piece) = (self.targets.len(), self.piece);
+        side_by_side(self.rings.len(), |thread| {
+            let (device, target) = (thread % devices, &self.targets[thread % devices]);
+            let mut ring =
+                self.rings[thread].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            loop {
+                let turn = target.next.fetch_add(1, Ordering::Relaxed);
+                let at = (turn * devices as u64 + device as u64) * piece;
+                if at >= bytes {
+                    return ring.finish().map(drop).map_err(other);
+                }
+                let length = (bytes - at).min(piece) as usize;
+                let mut slot = ring.slot().map_err(other)?;
+                self.file.read_exact_at(&mut slot.as_mut_slice()[..length], at)?;
+                let to = (turn * piece) as usize % target.memory.bytes();
+                ring.submit(slot, 0..length, &target.memory, to).map_err(other)?;
+            }
+        })
+    }
 }
 
 /// The rate of every combination, to all these devices together.
@@ -38,31 +110,19 @@ struct Target<'c> {
 /// # Errors
 /// Where the file cannot be read, or a device fails.
 pub fn measure(contexts: &[Context], path: &Path) -> io::Result<Vec<Reached>> {
-    let file = File::open(path)?;
-    let bytes = file.metadata()?.len().min(MOST);
-    let largest = PIECES.into_iter().max().unwrap_or(0) as u64;
-    let share = bytes.div_ceil(contexts.len().max(1) as u64).next_multiple_of(largest);
-    let target = |context| {
-        let memory = Context::allocate(context, share as usize)?;
-        Ok(Target { context, memory, next: AtomicU64::new(0) })
-    };
-    let targets: Vec<Target<'_>> =
-        contexts.iter().map(target).collect::<Result<_, GpuError>>().map_err(other)?;
     let mut all = Vec::new();
-    for threads in threads(targets.len()) {
+    for threads in threads(contexts.len()) {
         for piece_bytes in PIECES {
             for slots in SLOTS {
-                let ring = |thread: usize| {
-                    let context = targets[thread % targets.len()].context;
-                    Uploader::with_slots(context, slots, piece_bytes).map(Mutex::new)
-                };
-                let rings: Vec<Mutex<Uploader>> =
-                    (0..threads).map(ring).collect::<Result<_, _>>().map_err(other)?;
+                let mut how = Reached { threads, piece_bytes, slots, gbps: 0.0 };
+                let together = Together::new(contexts, path, &how)?;
+                let bytes = together.bytes.min(MOST);
                 let mut best = f64::INFINITY;
                 for _ in 0..TRIES {
-                    best = best.min(once((&file, bytes), &targets, &rings, piece_bytes as u64)?);
+                    best = best.min(together.once(bytes)?);
                 }
-                all.push(Reached { threads, piece_bytes, slots, gbps: gbps(bytes, best) });
+                how.gbps = gbps(bytes, best);
+                all.push(how);
             }
         }
     }
@@ -77,33 +137,6 @@ fn threads(devices: usize) -> Vec<usize> {
     threads.retain(|threads| *threads > 0);
     threads.dedup();
     if threads.is_empty() { vec![devices] } else { threads }
-}
-
-/// Seconds until everything has arrived.
-fn once(
-    (file, bytes): (&File, u64),
-    targets: &[Target<'_>],
-    rings: &[Mutex<Uploader>],
-    piece: u64,
-) -> io::Result<f64> {
-    targets.iter().for_each(|target| target.next.store(0, Ordering::Relaxed));
-    let devices = targets.len();
-    side_by_side(rings.len(), |thread| {
-        let (device, target) = (thread % devices, &targets[thread % devices]);
-        let mut ring = rings[thread].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        loop {
-            let turn = target.next.fetch_add(1, Ordering::Relaxed);
-            let at = (turn * devices as u64 + device as u64) * piece;
-            if at >= bytes {
-                return ring.finish().map(drop).map_err(other);
-            }
-            let length = (bytes - at).min(piece) as usize;
-            let mut slot = ring.slot().map_err(other)?;
-            file.read_exact_at(&mut slot.as_mut_slice()[..length], at)?;
-            let to = (turn * piece) as usize;
-            ring.submit(slot, 0..length, &target.memory, to).map_err(other)?;
-        }
-    })
 }
 
 fn other(error: GpuError) -> io::Error {

@@ -34,7 +34,8 @@ pub fn render(bench: &Bench) -> String {
         text += &section(&arms, cache, &mut notes);
     }
     text += "\nGB/s and the ratios are of the best load; `x peer` is best over the fastest peer's \
-             best, then median over the highest median of a peer.\n";
+             best, then median over the highest median of a peer. `of reachable` is best over best, then \
+             median over median, of the arm that reads and copies at once.\n";
     for (at, note) in notes.iter().enumerate() {
         let _ = writeln!(text, "[{}] {note}", at + 1);
     }
@@ -127,10 +128,7 @@ fn section(arms: &[&Arm], cache: &str, notes: &mut Vec<String>) -> String {
             continue;
         }
         let ratios = match cache {
-            "warm" => match (arm.of_peer, arm.of_peer_median) {
-                (Some(best), Some(median)) => format!("{best:.2}, {median:.2}"),
-                _ => "-".to_owned(),
-            },
+            "warm" => both(arm.of_peer, arm.of_peer_median, rate),
             _ => percent(arm.of_direct),
         };
         table.row([
@@ -141,7 +139,11 @@ fn section(arms: &[&Arm], cache: &str, notes: &mut Vec<String>) -> String {
             seconds(arm.worst_s),
             arm.best_gbps.map_or("-".to_owned(), rate),
             percent(arm.of_copy),
-            percent(if copied { arm.of_reachable } else { arm.of_sha256 }),
+            if copied {
+                both(arm.of_reachable, arm.of_reachable_median, share)
+            } else {
+                percent(arm.of_sha256)
+            },
             ratios,
         ]);
     }
@@ -204,5 +206,15 @@ fn seconds(seconds: Option<f64>) -> String {
 }
 
 fn percent(ratio: Option<f64>) -> String {
-    ratio.map_or("-".to_owned(), |ratio| format!("{:.0} %", ratio * 100.0))
+    ratio.map_or("-".to_owned(), share)
+}
+
+fn share(ratio: f64) -> String {
+    format!("{:.0} %", ratio * 100.0)
+}
+
+/// The ratio of the best load, and that of the median one.
+fn both(best: Option<f64>, median: Option<f64>, show: fn(f64) -> String) -> String {
+    let both = best.zip(median);
+    both.map_or("-".to_owned(), |(best, median)| format!("{}, {}", show(best), show(median)))
 }
