@@ -11,7 +11,7 @@ use super::peers::Other;
 use super::place::Place;
 use super::reachable::Together;
 use super::truth::Truth;
-use super::turns::{Rounds, whose};
+use super::turns::{Rounds, settle, whose};
 use crate::cli::steps::Steps;
 use crate::contract::Device;
 use crate::gpu;
@@ -215,6 +215,7 @@ fn run(
     place: &Place,
     deep: bool,
 ) -> Result<Taken, String> {
+    settle(setting.device, setting.truth.bytes);
     let plain =
         |seconds| Taken { seconds, host_peak: None, device: None, staging: None, times: None };
     match runner {

@@ -1,6 +1,12 @@
-//! Whose turn it is: which arm of a round loads next, and whether another round begins.
+//! Whose turn it is: which arm of a round loads next, whether another round begins, and when a card is ready for it.
 
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::contract::Device;
+
+/// Bytes a second that a card is trusted to clear. An H200 clears 430 GB a second (docs/performance.md).
+const CLEARED: f64 = 200e9;
 
 /// Decides whether another round of loads begins.
 pub struct Rounds {
@@ -31,6 +37,19 @@ pub fn whose(turn: usize, round: u32, arms: usize) -> usize {
     (turn + round as usize) % arms
 }
 
+/// Waits until what was unloaded is no longer in the way. The driver clears freed memory after the call that frees it
+/// has returned. Copies to the card take twice as long meanwhile, so they would be part of another arm's time.
+pub fn settle(device: Device, unloaded: u64) {
+    if device.is_gpu() {
+        thread::sleep(clearing(unloaded));
+    }
+}
+
+/// A time in which a card has cleared so many bytes.
+fn clearing(bytes: u64) -> Duration {
+    Duration::from_millis(20) + Duration::from_secs_f64(bytes as f64 / CLEARED)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +64,14 @@ mod tests {
             }
         }
         assert_ne!(whose(0, 1, 3), whose(0, 2, 3));
+    }
+
+    #[test]
+    fn a_card_has_twice_the_time_that_it_was_seen_to_need() {
+        for (gigabytes, seen_ms) in [(3, 8), (30, 70), (60, 140)] {
+            let bytes = gigabytes * 1_000_000_000;
+            assert!(clearing(bytes) >= Duration::from_millis(seen_ms) * 2, "{gigabytes} GB");
+        }
     }
 
     #[test]

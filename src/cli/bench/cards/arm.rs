@@ -10,6 +10,7 @@ use super::subject::{Limit, Subject, Way};
 use crate::cli::bench::figures::{best as best_of, gbps, median};
 use crate::cli::bench::peer::Peer;
 use crate::cli::bench::truth::Truth;
+use crate::cli::bench::turns::settle;
 use crate::contract::plan::LoadTimes;
 use crate::contract::reply::{Loaded, Reply};
 use crate::contract::request::{Load, Read, Request, Unload};
@@ -140,6 +141,7 @@ pub fn measure(
     (wanted, arm): (&Wanted, &mut Arm),
 ) -> Result<(), String> {
     for round in 0..=rounds {
+        settle(request.device, subject.truth.bytes);
         let before = read_by(&runner.family()).unwrap_or(0);
         let start = Instant::now();
         let reply = runner.ask(Request::Load(request.clone()));

@@ -22,6 +22,7 @@ use super::ours::Unhashed;
 use super::peer::Peer;
 use super::place::usual_folder;
 use super::reachable;
+use super::turns::settle;
 use crate::cli::CommandError;
 use crate::cli::stamp::Stamp;
 use crate::cli::steps::Steps;
@@ -88,6 +89,7 @@ pub fn run(
     let mut known = Known::new();
     for count in counts(devices.len()) {
         steps.step(&format!("limits of {count} devices"));
+        settle(devices[0], subject.truth.bytes);
         let limit = limit(&devices[..count], &subject.place.file).map_err(failed)?;
         let own = ARMS.map(|(name, way, sealed)| (name.to_owned(), way, Some(sealed), 0));
         let beside = others.iter().enumerate().flat_map(|(at, (name, _))| {
