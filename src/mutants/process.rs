@@ -58,6 +58,13 @@ pub(super) const ALL: &[Mutant] = &[
         make: || between(SlowToBegin),
     },
     Mutant {
+        name: "slow-tokens",
+        lie: "sleeps twelve milliseconds for each token that it generates",
+        seen_in: "decoders that pass every token through the host",
+        needs_gpu: true,
+        make: || between(SlowTokens),
+    },
+    Mutant {
         name: "files-kept",
         lie: "reads each file whole into memory and never frees it",
         seen_in: "loaders that read a whole file instead of copying in pieces",
@@ -75,6 +82,18 @@ impl Between for SlowToBegin {
             Request::Load(_) => std::thread::sleep(Duration::from_secs(2)),
             Request::Generate(_) => std::thread::sleep(Duration::from_secs(1)),
             _ => {}
+        }
+        loader.answer(request)
+    }
+}
+
+/// Sleeps for each token before it answers honestly.
+struct SlowTokens;
+
+impl Between for SlowTokens {
+    fn answer(&mut self, loader: &mut ReferenceLoader, request: Request) -> Answer {
+        if let Request::Generate(asked) = &request {
+            std::thread::sleep(Duration::from_millis(12) * asked.limit);
         }
         loader.answer(request)
     }

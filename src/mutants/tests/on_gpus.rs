@@ -58,27 +58,30 @@ fn copies_take_as_long_as_their_bytes_at_the_slow_rate() {
 }
 
 #[test]
-fn answers_that_begin_late_are_honest() {
+fn answers_that_are_late_are_honest() {
     let folder = TempDir::new().expect("a folder");
     let load = decoder().save(folder.path());
-    let mut late = make("slow-to-begin");
-    let began = Instant::now();
-    let Ok(Reply::Load(loaded)) = late.answer(Request::Load(load.clone())) else {
-        panic!("not loaded");
-    };
-    assert!(began.elapsed() >= Duration::from_secs(2));
-    let prompt = Prompt::Tokens(vec![3]);
-    let (handle, sampling) = (loaded.handle, Sampling::GREEDY);
-    let asked = Generate { handle, prompt, limit: 3, sampling, into: None };
-    let began = Instant::now();
-    let Ok(Reply::Generate(given)) = late.answer(Request::Generate(asked.clone())) else {
-        panic!("no answer");
-    };
-    assert!(began.elapsed() >= Duration::from_secs(1));
-    let mut honest = ReferenceLoader::new();
-    let handle = honest.load(load).expect("loads").handle;
-    let wanted = honest.generate(Generate { handle, ..asked }).expect("generates");
-    assert_eq!(given.tokens, wanted.tokens);
+    for (name, loading_ms, generating_ms) in [("slow-to-begin", 2000, 1000), ("slow-tokens", 0, 36)]
+    {
+        let mut late = make(name);
+        let began = Instant::now();
+        let Ok(Reply::Load(loaded)) = late.answer(Request::Load(load.clone())) else {
+            panic!("not loaded");
+        };
+        assert!(began.elapsed() >= Duration::from_millis(loading_ms));
+        let prompt = Prompt::Tokens(vec![3]);
+        let (handle, sampling) = (loaded.handle, Sampling::GREEDY);
+        let asked = Generate { handle, prompt, limit: 3, sampling, into: None };
+        let began = Instant::now();
+        let Ok(Reply::Generate(given)) = late.answer(Request::Generate(asked.clone())) else {
+            panic!("no answer");
+        };
+        assert!(began.elapsed() >= Duration::from_millis(generating_ms), "{name}");
+        let mut honest = ReferenceLoader::new();
+        let handle = honest.load(load.clone()).expect("loads").handle;
+        let wanted = honest.generate(Generate { handle, ..asked }).expect("generates");
+        assert_eq!(given.tokens, wanted.tokens, "{name}");
+    }
 }
 
 #[test]
