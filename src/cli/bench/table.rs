@@ -57,17 +57,23 @@ fn head(bench: &Bench) -> String {
     table.row(["bench load".to_owned(), bench.stamp.origin()]);
     table.row(["machine".to_owned(), bench.stamp.place()]);
     table.row(["model".to_owned(), format!("{}, {} bytes", bench.model.what, bench.model.bytes)]);
-    // Fewer where `--within` left no time for all.
-    let whole = bench.arms.iter().filter(|arm| arm.error.is_none() && arm.skipped.is_none());
-    let fewest = whole.map(|arm| arm.runs.len() as u32).min().unwrap_or(bench.rounds);
-    let timed = match fewest < bench.rounds {
-        true => format!("{fewest} to {} timed", bench.rounds),
-        false => format!("{} timed", bench.rounds),
-    };
-    let loads =
-        format!("to {}, {timed} after one untimed, loaders in turn, gates {gates}", bench.device);
+    let timed = timed(&bench.arms);
+    let loads = format!(
+        "to {}, {timed} timed after one untimed, loaders in turn, gates {gates}",
+        bench.device
+    );
     table.row(["loads".to_owned(), loads]);
     table.text()
+}
+
+/// How many loads of each arm were timed: fewer than were asked for where `--within` left no time for all.
+fn timed(arms: &[Arm]) -> String {
+    let whole = arms.iter().filter(|arm| arm.error.is_none() && arm.skipped.is_none());
+    let counts = || whole.clone().map(|arm| arm.runs.len());
+    match (counts().min().unwrap_or(0), counts().max().unwrap_or(0)) {
+        (fewest, most) if fewest == most => most.to_string(),
+        (fewest, most) => format!("{fewest} to {most}"),
+    }
 }
 
 fn limits(bench: &Bench) -> Table {
@@ -217,4 +223,18 @@ fn share(ratio: f64) -> String {
 fn both(best: Option<f64>, median: Option<f64>, show: fn(f64) -> String) -> String {
     let both = best.zip(median);
     both.map_or("-".to_owned(), |(best, median)| format!("{}, {}", show(best), show(median)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loads_that_were_timed_are_counted() {
+        let arm = |loads: usize| Arm { runs: vec![0.1; loads], ..Arm::default() };
+        assert_eq!(timed(&[arm(3), arm(3)]), "3");
+        assert_eq!(timed(&[arm(3), arm(4)]), "3 to 4");
+        let failed = Arm { error: Some("other bytes".to_owned()), ..arm(1) };
+        assert_eq!(timed(&[failed, arm(5)]), "5");
+    }
 }
