@@ -39,9 +39,13 @@ const NEST: usize = 256;
 pub fn document(path: &Path, most: Size) -> io::Result<Vec<u8>> {
     let bytes = read_at_most(path, most.text)?;
     match beyond(&bytes, most.tree) {
-        Some(why) => Err(io::Error::other(why)),
+        Some(why) => Err(too_large(why)),
         None => Ok(bytes),
     }
+}
+
+fn too_large(why: String) -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, why)
 }
 
 /// What of a document is beyond the bounds, if anything is.
@@ -89,7 +93,7 @@ pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
-        return Err(io::Error::other(format!("longer than {most} bytes")));
+        return Err(too_large(format!("longer than {most} bytes")));
     }
     Ok(bytes)
 }

@@ -194,6 +194,18 @@ fn files_that_cannot_be_read() {
     absent(folder.path());
     write(file::CONFIG, b"{");
     refused(read(folder.path()), Fault::Files, Code::InvalidConfig, None);
+    // Larger than a configuration can be, nested deeper, and no file.
+    for text in [&b" ".repeat((16 << 20) + 1), &b"[".repeat(1000)] {
+        write(file::CONFIG, text);
+        let refusal = refused(read(folder.path()), Fault::Files, Code::Unreadable, None);
+        let remedy = refusal.failure.remedy.as_deref().unwrap_or_default();
+        assert!(remedy.contains("no model has"), "{refusal}");
+    }
+    fs::remove_file(at(file::CONFIG)).expect("removed");
+    fs::create_dir(at(file::CONFIG)).expect("a folder");
+    let refusal = refused(read(folder.path()), Fault::Files, Code::Unreadable, None);
+    assert_eq!(refusal.failure.remedy.as_deref(), Some("Name a regular file."), "{refusal}");
+    fs::remove_dir(at(file::CONFIG)).expect("removed");
     write(file::CONFIG, &fs::read(golden("qwen3").join(file::CONFIG)).expect("a configuration"));
     assert!(read(folder.path()).is_ok());
     let long = [&[0xff; 7][..], &weights[7..]].concat();

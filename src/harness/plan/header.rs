@@ -102,11 +102,20 @@ pub(super) fn header(path: &Path, file: usize) -> Result<(WeightFile, Vec<Declar
 
 /// The refusal of a file that cannot be read at all. `absent` is the remedy where there is no such file.
 pub(super) fn unreadable(path: &Path, error: &io::Error, absent: &str) -> Refusal {
-    let (code, remedy) = match error.kind() {
-        io::ErrorKind::NotFound => (Code::NotFound, absent),
-        _ => (Code::Unreadable, "Name a regular file that may be read, of an ordinary size."),
+    let regular = "a regular file";
+    let (code, expected, remedy) = match error.kind() {
+        io::ErrorKind::NotFound => (Code::NotFound, regular, absent),
+        io::ErrorKind::PermissionDenied => {
+            (Code::Unreadable, "a file that may be read", "Let this user read it.")
+        }
+        io::ErrorKind::FileTooLarge => (
+            Code::Unreadable,
+            "a document that a model can have",
+            "Get it again from where it was published: no model has such a document.",
+        ),
+        _ => (Code::Unreadable, regular, "Name a regular file."),
     };
-    Refusal::file(path, code, "cannot be read").told("a regular file", error, remedy)
+    Refusal::file(path, code, "cannot be read").told(expected, error, remedy)
 }
 
 /// A file's name without its folder.
