@@ -36,6 +36,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("normalize", parts::normalize),
     ("blank", parts::blank),
     ("linear, few rows", layers::few),
+    ("linear, few rows and many outputs", layers::few_wide),
     ("linear, many rows", layers::many),
     ("linear, BF16 by tensor cores", layers::split),
     ("linear, BF16 in pieces one by one", layers::split_in_turn),

@@ -16,10 +16,11 @@ pub(super) fn early(module: &Arc<Module>, name: &CStr) -> Result<Kernel, GpuErro
 #[cfg(test)]
 mod tests {
     /// All sources of kernels that begin early.
-    const SOURCES: [(&str, &str); 8] = [
+    const SOURCES: [(&str, &str); 9] = [
         ("encoder.cu", include_str!("../kernels/encoder.cu")),
         ("split.cu", include_str!("../kernels/split.cu")),
-        ("linear.cu", include_str!("../kernels/linear.cu")),
+        ("linear/tiles.cu", include_str!("../kernels/linear/tiles.cu")),
+        ("linear/join.cu", include_str!("../kernels/linear/join.cu")),
         ("attention.cu", include_str!("../kernels/attention.cu")),
         ("attention_any.cu", include_str!("../kernels/attention_any.cu")),
         ("attention_parts/tiles.cu", include_str!("../kernels/attention_parts/tiles.cu")),

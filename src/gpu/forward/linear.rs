@@ -1,11 +1,12 @@
 //! Linear layers.
 //!
-//! Our own kernel computes fewer than `MANY` rows, and cuBLASLt computes more. BF16 weights use
-//! tensor cores: any number of rows on a device of compute capability 9.0 (`warpgroup`), eight
+//! Our own kernel computes fewer than `MANY` rows (`tiles`), and cuBLASLt computes more. BF16 weights
+//! use tensor cores: any number of rows on a device of compute capability 9.0 (`warpgroup`), eight
 //! or more rows on others (`split.rs`).
 
 use super::runner::{Floats, Parts, Runner};
 use super::shape::{ActivationParams, DeviceWeight, Layer, word};
+use super::tiles::launches;
 use super::{split, warpgroup};
 use crate::gpu::driver::error::GpuError;
 use crate::gpu::kernel::launch::{BLOCK, argument, blocks};
@@ -14,29 +15,11 @@ use crate::gpu::math::products::{Product, Products, WORKSPACE};
 
 /// From this number of rows on, cuBLASLt is faster than our kernel, which reads weights in their
 /// stored type.
-const MANY: usize = 512;
+const MANY: usize = 256;
 
-/// Rows and outputs of a kernel block's tile, and its threads.
-const ROWS: usize = 16;
-const OUTPUTS: usize = 32;
+/// Threads of a block in `join`, and its blocks for a layer: enough to use the full memory bandwidth.
 const THREADS: u32 = 256;
-
-/// Blocks that copy a layer's weights in `join`: enough to use the full memory bandwidth.
 const JOINING: u32 = 96;
-
-/// Most layers of one launch.
-const MOST_LAYERS: usize = 3;
-
-/// The struct `Layers` of `linear.cu`.
-#[repr(C)]
-struct Layers {
-    weight: [u64; MOST_LAYERS],
-    bias: [u64; MOST_LAYERS],
-    bias_element: [u32; MOST_LAYERS],
-    outputs: [u32; MOST_LAYERS],
-    first_tile: [u32; MOST_LAYERS],
-    count: u32,
-}
 
 impl Runner {
     /// Upper limit of the memory that a linear layer needs besides its operands, in bytes. This is
@@ -109,15 +92,7 @@ impl Runner {
             return self.on_tensor_cores((x, y), (rows, inner, stride), layers, activated, fresh);
         }
         if rows < MANY {
-            let mut column = 0;
-            // A launch takes layers of one element type only.
-            for same in layers.chunk_by(|a, b| a.0.element == b.0.element) {
-                for part in same.chunks(MOST_LAYERS) {
-                    self.few(x, (rows, inner), part, activated, (y + column * 4, stride))?;
-                    column += part.iter().map(|(weight, _)| weight.rows as u64).sum::<u64>();
-                }
-            }
-            return Ok(());
+            return self.tiles((x, y), (rows, inner, stride), layers, activated);
         }
         self.many((x, y), (rows, inner, stride), layers)?;
         self.activate(y, rows * stride, activated)
@@ -143,51 +118,6 @@ impl Runner {
         match self.kernels.warpgroup {
             Some(_) => self.activate(y, rows * stride, activated),
             None => Ok(()),
-        }
-    }
-
-    fn few(
-        &self,
-        x: u64,
-        (rows, inner): (usize, usize),
-        layers: &[Layer<'_>],
-        activated: ActivationParams,
-        (y, stride): (u64, usize),
-    ) -> Result<(), GpuError> {
-        let (of, element, tiles) = Layers::new(layers)?;
-        self.queue_few((x, rows, inner), (of, element, tiles), activated, (y, stride))
-    }
-
-    fn queue_few(
-        &self,
-        (mut x, rows, inner): (u64, usize, usize),
-        (mut of, element, tiles): (Layers, Element, usize),
-        activated: ActivationParams,
-        (mut y, stride): (u64, usize),
-    ) -> Result<(), GpuError> {
-        let kernel = &self.kernels.linear[element as usize];
-        let blocks = [word(tiles)?, word(rows.div_ceil(ROWS))?, 1];
-        let (mut rows, mut inner, mut stride) = (word(rows)?, word(inner)?, word(stride)?);
-        let mut activation = activated as u32;
-        // SAFETY: the arguments are those of the kernel. x, y and every weight were checked to hold
-        // what the sizes say; all of them are borrowed or owned, and their drops wait for the
-        // device before they free the memory.
-        unsafe {
-            kernel.launch_grid(
-                self.queueing(),
-                blocks,
-                THREADS,
-                0,
-                &mut [
-                    argument(&mut x),
-                    argument(&mut rows),
-                    argument(&mut inner),
-                    argument(&mut of),
-                    argument(&mut activation),
-                    argument(&mut y),
-                    argument(&mut stride),
-                ],
-            )
         }
     }
 
@@ -234,27 +164,22 @@ impl Runner {
         let room = self.room_for_copies(weights + total)?;
         let to = self.address(room, weights + total)?;
         let biases = to + weights as u64 * 4;
-        let (mut column, mut inner) = (0, word(inner)?);
-        for same in layers.chunk_by(|a, b| a.0.element == b.0.element) {
-            for part in same.chunks(MOST_LAYERS) {
-                let (mut of, element, _) = Layers::new(part)?;
-                let mut weights = to + column * u64::from(inner) * 4;
-                let (mut element, mut biases) = (element as u32, biases + column * 4);
-                let arguments = &mut [
-                    argument(&mut of),
-                    argument(&mut element),
-                    argument(&mut inner),
-                    argument(&mut weights),
-                    argument(&mut biases),
-                ];
-                let grid = [JOINING, of.count, 1];
-                // SAFETY: the arguments are those of the kernel; the weights were checked, the room
-                // holds what was asked for, and work on one stream is done in order.
-                unsafe {
-                    self.kernels.join.launch_grid(self.queueing(), grid, THREADS, 0, arguments)
-                }?;
-                column += part.iter().map(|(weight, _)| weight.rows as u64).sum::<u64>();
-            }
+        let mut inner = word(inner)?;
+        for launch in launches(layers) {
+            let (mut of, element, column) = launch?;
+            let mut weights = to + column as u64 * u64::from(inner) * 4;
+            let (mut element, mut biases) = (element as u32, biases + column as u64 * 4);
+            let arguments = &mut [
+                argument(&mut of),
+                argument(&mut element),
+                argument(&mut inner),
+                argument(&mut weights),
+                argument(&mut biases),
+            ];
+            let grid = [JOINING, of.count, 1];
+            // SAFETY: the arguments are those of the kernel; the weights were checked, the room
+            // holds what was asked for, and work on one stream is done in order.
+            unsafe { self.kernels.join.launch_grid(self.queueing(), grid, THREADS, 0, arguments) }?;
         }
         let any = layers.iter().any(|(_, bias)| bias.is_some());
         Ok((to, any.then_some(biases)))
@@ -286,17 +211,7 @@ impl Runner {
             return Err(GpuError::refused("linear", "a bias of a wrong length, or no rows"));
         }
         if rows < MANY {
-            let of = Layers {
-                weight: [weight, 0, 0],
-                bias: [bias.map_or(Ok(0), |bias| bias.address())?, 0, 0],
-                bias_element: [bias.map_or(0, |bias| bias.element as u32), 0, 0],
-                outputs: [word(outputs)?, 0, 0],
-                first_tile: [0; 3],
-                count: 1,
-            };
-            let tiles = outputs.div_ceil(OUTPUTS);
-            let of = (of, Element::F32, tiles);
-            return self.queue_few((x, rows, inner), of, activated, (y, outputs));
+            return self.tiles_copied((x, y), (rows, inner, outputs), weight, bias, activated);
         }
         let bias = match bias {
             None => None,
@@ -347,34 +262,4 @@ impl Runner {
 fn is_plain(stored: &DeviceWeight<'_>) -> bool {
     stored.element == Element::F32
         && stored.address().is_ok_and(|address| address.is_multiple_of(16))
-}
-
-impl Layers {
-    /// The kernel's argument for layers of one element type, with that type, and the number of
-    /// tiles of `OUTPUTS` outputs.
-    fn new(layers: &[Layer<'_>]) -> Result<(Layers, Element, usize), GpuError> {
-        let Some((first, _)) = layers.first() else {
-            return Err(GpuError::refused("linear", "no layers"));
-        };
-        let mut of = Layers {
-            weight: [0; 3],
-            bias: [0; 3],
-            bias_element: [0; 3],
-            outputs: [0; 3],
-            first_tile: [0; 3],
-            count: word(layers.len())?,
-        };
-        let mut tiles = 0;
-        for (index, (weight, bias)) in layers.iter().enumerate() {
-            of.weight[index] = weight.address()?;
-            if let Some(bias) = bias {
-                of.bias[index] = bias.address()?;
-                of.bias_element[index] = bias.element as u32;
-            }
-            of.outputs[index] = word(weight.rows)?;
-            of.first_tile[index] = word(tiles)?;
-            tiles += weight.rows.div_ceil(OUTPUTS);
-        }
-        Ok((of, first.element, tiles))
-    }
 }

@@ -12,6 +12,7 @@ mod parts;
 mod runner;
 mod shape;
 mod split;
+mod tiles;
 mod turn;
 mod warpgroup;
 
@@ -27,6 +28,7 @@ use super::kernel::{Kernel, Module};
 use self::attention_parts::kernels::{PartsKernels, SIZES};
 use self::early::early;
 use self::shape::{HEAD_SIZES, QUERIES, attention_bytes};
+use self::tiles::forms::TileKernels;
 use self::warpgroup::forms::WarpgroupKernels;
 
 pub use self::mix::Columns;
@@ -59,7 +61,7 @@ pub struct ForwardKernels {
     norm_heads: Kernel,
     keep: Kernel,
     turn: Kernel,
-    linear: [Kernel; 3],
+    tiles: TileKernels,
     attend: [Vec<Kernel>; 3],
     attend_any: Kernel,
     attend_parts: Option<[PartsKernels; 2]>,
@@ -86,7 +88,7 @@ impl ForwardKernels {
         const ACTIVATION: &str = include_str!("../kernels/activation.cu");
         const HEADS: &str = include_str!("../kernels/heads.cu");
         let load = |name: &str, parts: &[&str]| Module::load(context, name, &parts.concat());
-        let (parts, linear, attend, attend_parts, warpgroup) = thread::scope(|scope| {
+        let (parts, tiles, attend, attend_parts, warpgroup) = thread::scope(|scope| {
             let warpgroup = scope.spawn(|| WarpgroupKernels::new(context, precision));
             let attend_parts =
                 SIZES.map(|size| scope.spawn(move || PartsKernels::new(context, precision, size)));
@@ -101,9 +103,7 @@ impl ForwardKernels {
                     attention(&module, size)
                 })
             });
-            let linear = scope.spawn(|| {
-                load("linear.cu", &[VALUES, ACTIVATION, include_str!("../kernels/linear.cu")])
-            });
+            let tiles = scope.spawn(|| TileKernels::new(context));
             let sources = [
                 of_parts,
                 VALUES,
@@ -112,18 +112,20 @@ impl ForwardKernels {
                 ACTIVATION,
                 include_str!("../kernels/encoder.cu"),
                 include_str!("../kernels/split.cu"),
+                include_str!("../kernels/linear/layers.cu"),
+                include_str!("../kernels/linear/join.cu"),
                 HEADS,
                 include_str!("../kernels/attention_any.cu"),
             ];
             let parts = load("encoder.cu", &sources);
-            let linear = linear.join().unwrap_or_else(|_| Err(thread_lost()));
+            let tiles = tiles.join().unwrap_or_else(|_| Err(thread_lost()));
             let attend = attend.map(|thread| thread.join().unwrap_or_else(|_| Err(thread_lost())));
             let attend_parts =
                 attend_parts.map(|thread| thread.join().unwrap_or_else(|_| Err(thread_lost())));
-            (parts, linear, attend, attend_parts, warpgroup.join())
+            (parts, tiles, attend, attend_parts, warpgroup.join())
         });
         let warpgroup = warpgroup.unwrap_or_else(|_| Err(thread_lost()))?;
-        let (parts, linear) = (parts?, linear?);
+        let (parts, tiles) = (parts?, tiles?);
         let [small, medium, large] = attend;
         let [of_64, of_128] = attend_parts;
         let attend_parts = of_64?.zip(of_128?).map(|(of_64, of_128)| [of_64, of_128]);
@@ -136,7 +138,7 @@ impl ForwardKernels {
             gated: early(&parts, c"gated_product")?,
             add: early(&parts, c"add_values")?,
             activate: early(&parts, c"activate_values")?,
-            join: early(&linear, c"join_layers")?,
+            join: early(&parts, c"join_layers")?,
             widen: early(&parts, c"widen_values")?,
             split: early(&parts, c"split_values")?,
             part: early(&parts, c"part_rows")?,
@@ -149,11 +151,7 @@ impl ForwardKernels {
             norm_heads: early(&parts, c"norm_heads")?,
             keep: early(&parts, c"keep_columns")?,
             turn: early(&parts, c"turn_matrix")?,
-            linear: [
-                early(&linear, c"linear_f16")?,
-                early(&linear, c"linear_bf16")?,
-                early(&linear, c"linear_f32")?,
-            ],
+            tiles,
             attend,
             attend_any: early(&parts, c"attend_any")?,
             attend_parts,
