@@ -38,7 +38,7 @@ pub(super) struct Form {
 const FORMS: [Form; 4] = [
     Form { rows: 16, outputs: 16, first_us: [2.0, 0.0], each_us: [3.3, 4.0] },
     Form { rows: 16, outputs: 32, first_us: [2.0, 0.0], each_us: [5.5, 6.0] },
-    Form { rows: 32, outputs: 32, first_us: [10.0, 0.0], each_us: [7.0, 12.0] },
+    Form { rows: 32, outputs: 32, first_us: [10.0, 0.0], each_us: [7.0, 11.5] },
     Form { rows: 32, outputs: 64, first_us: [0.0, 0.0], each_us: [19.0, 19.0] },
 ];
 
