@@ -67,7 +67,7 @@ enum Command {
 
 /// Runs the program on this process's arguments.
 pub fn main() -> ExitCode {
-    let matches = match Arguments::command().try_get_matches() {
+    let matches = match command().try_get_matches() {
         Ok(matches) => matches,
         Err(error) => return ExitCode::from(not_parsed(&error)),
     };
@@ -83,7 +83,17 @@ pub fn main() -> ExitCode {
 
 /// The whole command line, for completion scripts and for tests of help texts.
 pub fn command() -> clap::Command {
-    Arguments::command()
+    with_negative_numbers(Arguments::command())
+}
+
+/// Lets every option take a negative number, so that a wrong one is told as a value and not as an
+/// unknown option.
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| match arg.get_action().takes_values() {
+        true => arg.allow_negative_numbers(true),
+        false => arg,
+    });
+    command.mut_subcommands(with_negative_numbers)
 }
 
 /// Whether the subcommand was given its flag `--json`.
@@ -173,5 +183,22 @@ impl Command {
             Command::Supervise(arguments) => serve::supervise(arguments)?,
             Command::Documents(arguments) => serve::documents(arguments)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_negative_number_is_told_as_the_value_of_its_option() {
+        for words in [
+            ["plan", "model", "--tp", "-1"],
+            ["certify", "--profile", "host", "--jobs=-2"],
+            ["bench", "load", "--rounds", "-3"],
+        ] {
+            let told = command().try_get_matches_from([&["x"], &words[..]].concat()).unwrap_err();
+            assert_eq!(told.kind(), clap::error::ErrorKind::ValueValidation, "{words:?}: {told}");
+        }
     }
 }
