@@ -21,7 +21,8 @@ use crate::loader::error::emb;
 /// be divided so, 6 its files cannot be read.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The model's folder, its safetensors file or its index, with `config.json` beside it.
+    /// The model's folder, its safetensors file or its index, with `config.json` beside it. An index may stand
+    /// alone: without its files, shapes and element type are those of `config.json`.
     model: PathBuf,
     /// Ranks that divide each layer (tensor parallelism).
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -53,8 +54,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandError> {
     let Arguments { tp, pp, replicas, vocabulary_multiple: multiple, .. } = *arguments;
     let grid = Grid::new(tp, pp, replicas, &arguments.devices).map_err(stop)?;
-    let headers = Headers::read(&arguments.model).map_err(stop)?;
     if let Some(path) = &arguments.claimed {
+        let headers = Headers::read(&arguments.model).map_err(stop)?;
         let claimed = Document::read(path).map_err(stop)?;
         let judgement = judge(&headers, &grid, multiple, &claimed).map_err(stop)?;
         let told = match arguments.json {
@@ -65,6 +66,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, CommandErro
         let holds = judgement.findings.is_empty();
         return Ok(if holds { exit::CORROBORATED } else { exit::REFUTED });
     }
+    let headers = Headers::read_or_configured(&arguments.model).map_err(stop)?;
     let plan = Plan::of(&headers, &grid, multiple).map_err(stop)?;
     let told = if arguments.json { format!("{}\n", value(&plan)) } else { text::of(&plan) };
     print(out, &told)?;
@@ -121,6 +123,8 @@ fn value(plan: &Plan) -> Value {
         "architecture": plan.architecture.model_type(),
         "files": plan.files.iter().map(|file| json!({"name": file.name, "bytes": file.bytes}))
             .collect::<Vec<_>>(),
+        "by_config": plan.by_config.as_ref()
+            .map(|by| json!({"dtype": by.dtype, "total_size": by.total})),
         "bytes": plan.bytes(),
         "bytes_of_ranks": plan.bytes_of_ranks(),
         "times_the_model": plan.times_the_model(),

@@ -114,3 +114,48 @@ fn a_model_of_the_suite_is_planned_too() {
     assert_eq!(plan["ranks"].as_array().map(Vec::len), Some(4));
     assert_eq!(plan["unused"], serde_json::json!([]));
 }
+
+#[test]
+fn an_index_alone_is_planned_by_the_configuration() {
+    let folder = folder();
+    let config = r#"{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 8,
+        "intermediate_size": 16, "num_attention_heads": 2, "num_key_value_heads": 2,
+        "num_hidden_layers": 1, "vocab_size": 10, "rms_norm_eps": 1e-6, "tie_word_embeddings": true,
+        "max_position_embeddings": 16, "dtype": "bfloat16"}"#;
+    let names = [
+        "model.embed_tokens.weight",
+        "model.norm.weight",
+        "model.layers.0.input_layernorm.weight",
+        "model.layers.0.post_attention_layernorm.weight",
+        "model.layers.0.mlp.down_proj.weight",
+        "model.layers.0.mlp.gate_proj.weight",
+        "model.layers.0.mlp.up_proj.weight",
+        "model.layers.0.self_attn.q_proj.weight",
+        "model.layers.0.self_attn.k_proj.weight",
+        "model.layers.0.self_attn.v_proj.weight",
+        "model.layers.0.self_attn.o_proj.weight",
+    ];
+    let map: Vec<String> =
+        names.iter().map(|name| format!("{name:?}: \"a.safetensors\"")).collect();
+    let index =
+        format!(r#"{{"metadata": {{"total_size": 7}}, "weight_map": {{{}}}}}"#, map.join(", "));
+    at(&folder, "config.json", config);
+    at(&folder, "model.safetensors.index.json", &index);
+    let model = folder.path().display().to_string();
+    let ran = weighbridge(&["plan", &model, "--tp", "2"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    for line in [
+        "by config    no weight file is there: shapes and BF16 by config.json",
+        "index        says that all tensors have 7 bytes",
+        "  model.layers.0.self_attn.o_proj.weight  row-parallel  [0:8, 0:4]  a.safetensors: 64 bytes",
+    ] {
+        assert!(ran.out.contains(line), "no {line:?} in {}", ran.out);
+    }
+    let plan = told(&[&model, "--tp", "2"], 0);
+    assert_eq!(plan["by_config"], serde_json::json!({"dtype": "BF16", "total_size": 7}));
+    assert_eq!(plan["files"][0]["bytes"], Value::Null);
+    // A claim needs the headers.
+    let claim = at(&folder, "claim.json", &plan["plan"].to_string());
+    let ran = weighbridge(&["plan", &model, "--tp", "2", "--claimed", &claim]);
+    assert_eq!(ran.code, Some(6), "{}", ran.out);
+}

@@ -54,7 +54,7 @@ fn the_bytes_of_every_rank_are_those_that_numpy_divides() {
                 for (rank, expected) in tensors[tensor].iter().enumerate() {
                     let share = entry.share(rank as u64);
                     let mut bytes = Vec::new();
-                    for piece in entry.spans(&share).iter().flat_map(Spans::iter) {
+                    for piece in entry.spans(&share).iter().flatten().flat_map(Spans::iter) {
                         bytes.extend(&file[piece.begin as usize..piece.end as usize]);
                     }
                     assert_eq!(bytes.len() as u64, share.elements() * entry.width());

@@ -2,6 +2,7 @@
 //! it should; what cannot be divided is refused with its numbers.
 
 mod adapter_slices;
+mod by_config;
 mod goldens;
 mod lies;
 mod random;
@@ -33,12 +34,12 @@ pub fn headers(recipe: &Recipe) -> Headers {
         let bytes = spec.elements() as u64 * recipe.dtype.bits() / 8;
         let shape = spec.shape.iter().map(|side| *side as u64).collect();
         let (name, dtype) = (spec.name, recipe.dtype);
-        declared.push(Declared { name, dtype, shape, file: 0, begin: at, bytes });
+        declared.push(Declared { name, dtype, shape, file: 0, begin: Some(at), bytes });
         at += bytes;
     }
     declared.sort_by(|a, b| a.name.cmp(&b.name));
-    let files = vec![WeightFile { name: "model.safetensors".to_owned(), bytes: at }];
-    Headers { config: config::of(recipe), files, tensors: declared }
+    let files = vec![WeightFile { name: "model.safetensors".to_owned(), bytes: Some(at) }];
+    Headers { config: config::of(recipe), files, tensors: declared, by_config: None }
 }
 
 /// A recipe's model in a folder.

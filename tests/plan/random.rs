@@ -69,9 +69,9 @@ fn complete(plan: &Plan, entry: &Entry) {
     for rank in 0..tp {
         let share = entry.share(rank);
         count(&mut times, &share, &declared.shape);
-        for piece in entry.spans(&share).iter().flat_map(Spans::iter) {
+        for piece in entry.spans(&share).iter().flatten().flat_map(Spans::iter) {
             for at in piece.begin..piece.end {
-                bytes[(at - declared.begin) as usize] += 1;
+                bytes[(at - declared.begin.expect("a place")) as usize] += 1;
             }
         }
     }

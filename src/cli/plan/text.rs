@@ -21,6 +21,14 @@ fn head(plan: &Plan) -> String {
     let name = plan.architecture.model_type();
     let files = if files == 1 { "one file".to_owned() } else { format!("{files} files") };
     text += &format!("{name}: {} tensors, {bytes} bytes in {files}\n", plan.entries.len());
+    if let Some(by_config) = &plan.by_config {
+        let dtype = by_config.dtype;
+        text +=
+            &format!("by config    no weight file is there: shapes and {dtype} by config.json\n");
+        if let Some(total) = by_config.total.filter(|total| *total != bytes) {
+            text += &format!("index        says that all tensors have {total} bytes\n");
+        }
+    }
     if plan.architecture.is_decoder() {
         let (rows, padded) = (plan.division.vocabulary, plan.division.padded);
         let each = plan.division.words_each();
@@ -100,10 +108,13 @@ fn slices(plan: &Plan) -> String {
             if padding > 0 {
                 line += &format!(" and {padding} padding rows");
             }
-            let spans: Vec<String> = entry.spans(&share).iter().map(pieces).collect();
-            line += &match spans.as_slice() {
-                [] => "  reads nothing".to_owned(),
-                _ => format!("  {}: {}", file.escape_debug(), spans.join("; ")),
+            let spans = entry.spans(&share);
+            let spans = spans.map(|spans| spans.iter().map(pieces).collect::<Vec<_>>().join("; "));
+            let bytes = share.elements() * entry.width();
+            let read = spans.unwrap_or_else(|| format!("{bytes} bytes"));
+            line += &match bytes {
+                0 => "  reads nothing".to_owned(),
+                _ => format!("  {}: {read}", file.escape_debug()),
             };
             text += &format!("{line}\n");
         }

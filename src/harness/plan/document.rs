@@ -140,7 +140,7 @@ impl Plan {
                 device: place.device,
                 tensors: self.of_stage(place.stage).map(held).collect(),
                 elsewhere: Some(load.elsewhere),
-                bytes_read: Some(load.bytes + self.header_bytes),
+                bytes_read: self.header_bytes.map(|headers| load.bytes + headers),
             }
         });
         let padded = Some(self.division.padded).filter(|_| self.architecture.is_decoder());
@@ -156,7 +156,7 @@ impl Plan {
             padding: is(Role::Vocabulary).then(|| self.padding(entry, &share)),
             adds: is(Role::RowBias).then_some(tp_rank == 0),
             file: Some(self.files[entry.declared.file].name.clone()),
-            spans: Some(entry.spans(&share)),
+            spans: entry.spans(&share),
             ranges: share,
         }
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::by_config::ByConfig;
 use super::header::{Declared, WeightFile, header, name_of, unreadable};
 use super::refusal::Refusal;
 use super::rule::Rule;
@@ -23,6 +24,25 @@ pub struct Headers {
     pub files: Vec<WeightFile>,
     /// Their tensors, by name.
     pub tensors: Vec<Declared>,
+    /// Where no weight file is there: what the configuration says in place of the headers.
+    pub by_config: Option<ByConfig>,
+}
+
+/// What is read before the headers.
+struct Begun {
+    folder: PathBuf,
+    config: Value,
+    /// The one weight file, or the index.
+    weights: PathBuf,
+    listed: Option<Index>,
+}
+
+/// An index.
+struct Index {
+    /// Which file has which tensor.
+    map: BTreeMap<String, String>,
+    /// Bytes of all tensors, if it says so.
+    total: Option<u64>,
 }
 
 impl Headers {
@@ -31,30 +51,24 @@ impl Headers {
     /// # Errors
     /// What cannot be read, or contradicts itself.
     pub fn read(model: &Path) -> Result<Headers, Refusal> {
-        let absent = "Name a folder, an index or a weight file that is there.";
-        let there = fs::metadata(model).map_err(|error| unreadable(model, &error, absent))?;
-        let weights = if there.is_dir() { in_folder(model)? } else { model.to_owned() };
-        let folder = weights.parent().unwrap_or(Path::new(""));
-        let config = json(&folder.join(CONFIG), regular::SMALL, Code::InvalidConfig)?;
-        let listed = match weights.extension().is_some_and(|ending| ending == "json") {
-            true => Some(index(&weights)?),
-            false => None,
-        };
-        let names: BTreeSet<String> = match &listed {
-            Some(map) => map.values().cloned().collect(),
-            None => BTreeSet::from([name_of(&weights)]),
-        };
-        let mut headers = Headers { config, files: Vec::new(), tensors: Vec::new() };
-        for name in names {
-            let (file, mut tensors) = header(&folder.join(&name), headers.files.len())?;
-            headers.files.push(WeightFile { name, ..file });
-            headers.tensors.append(&mut tensors);
+        Begun::at(model)?.headers()
+    }
+
+    /// The same. If the index is there and none of its files, names are those of the index, and shapes and
+    /// element type those of the configuration.
+    ///
+    /// # Errors
+    /// As of [`read`](Self::read); without files, a configuration that names no element type.
+    pub fn read_or_configured(model: &Path) -> Result<Headers, Refusal> {
+        let begun = Begun::at(model)?;
+        let absent = |name: &String| fs::symlink_metadata(begun.folder.join(name)).is_err();
+        let Some(index) = &begun.listed else { return begun.headers() };
+        if !index.map.values().all(absent) {
+            return begun.headers();
         }
-        if let Some(map) = listed {
-            headers.agree(&map, &weights)?;
-        }
-        headers.tensors.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(headers)
+        let by_config = ByConfig::of(&begun.config, index.total, &begun.weights)?;
+        let (files, tensors) = by_config.listed(&index.map);
+        Ok(Headers { config: begun.config, files, tensors, by_config: Some(by_config) })
     }
 
     /// A tensor by name.
@@ -63,10 +77,10 @@ impl Headers {
         Some(&self.tensors[at])
     }
 
-    /// Bytes of all headers: what the files have besides tensors.
-    pub fn bytes(&self) -> u64 {
-        let files: u64 = self.files.iter().map(|file| file.bytes).sum();
-        files.saturating_sub(self.tensors.iter().map(|tensor| tensor.bytes).sum())
+    /// Bytes of all headers: what the files have besides tensors. `None` if they are not there.
+    pub fn bytes(&self) -> Option<u64> {
+        let files: u64 = self.files.iter().map(|file| file.bytes).sum::<Option<u64>>()?;
+        Some(files.saturating_sub(self.tensors.iter().map(|tensor| tensor.bytes).sum()))
     }
 
     /// Holds the index against the headers: each must list what the other has.
@@ -96,6 +110,42 @@ impl Headers {
             }
             None => Ok(()),
         }
+    }
+}
+
+impl Begun {
+    fn at(model: &Path) -> Result<Begun, Refusal> {
+        let absent = "Name a folder, an index or a weight file that is there.";
+        let there = fs::metadata(model).map_err(|error| unreadable(model, &error, absent))?;
+        let weights = if there.is_dir() { in_folder(model)? } else { model.to_owned() };
+        let folder = weights.parent().unwrap_or(Path::new("")).to_owned();
+        let config = json(&folder.join(CONFIG), regular::SMALL, Code::InvalidConfig)?;
+        let listed = match weights.extension().is_some_and(|ending| ending == "json") {
+            true => Some(index(&weights)?),
+            false => None,
+        };
+        Ok(Begun { folder, config, weights, listed })
+    }
+
+    /// Reads the header of every file.
+    fn headers(self) -> Result<Headers, Refusal> {
+        let Begun { folder, config, weights, listed } = self;
+        let names: BTreeSet<String> = match &listed {
+            Some(index) => index.map.values().cloned().collect(),
+            None => BTreeSet::from([name_of(&weights)]),
+        };
+        let (files, tensors) = (Vec::new(), Vec::new());
+        let mut headers = Headers { config, files, tensors, by_config: None };
+        for name in names {
+            let (file, mut tensors) = header(&folder.join(&name), headers.files.len())?;
+            headers.files.push(WeightFile { name, ..file });
+            headers.tensors.append(&mut tensors);
+        }
+        if let Some(index) = listed {
+            headers.agree(&index.map, &weights)?;
+        }
+        headers.tensors.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(headers)
     }
 }
 
@@ -146,8 +196,7 @@ fn in_folder(folder: &Path) -> Result<PathBuf, Refusal> {
     }
 }
 
-/// The index: which file has which tensor.
-fn index(path: &Path) -> Result<BTreeMap<String, String>, Refusal> {
+fn index(path: &Path) -> Result<Index, Refusal> {
     let value = json(path, regular::LARGE, Code::InvalidIndex)?;
     let map = value.get("weight_map").and_then(Value::as_object);
     let entries = map.into_iter().flatten();
@@ -168,7 +217,10 @@ fn index(path: &Path) -> Result<BTreeMap<String, String>, Refusal> {
             "none",
             "Name a safetensors index, or the folder of a model.",
         )),
-        false => Ok(all),
+        false => {
+            let total = value.get("metadata").and_then(|metadata| metadata.get("total_size"));
+            Ok(Index { map: all, total: total.and_then(Value::as_u64) })
+        }
     }
 }
 

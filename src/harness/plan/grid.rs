@@ -47,7 +47,11 @@ impl Grid {
         let world = tp.checked_mul(pp).and_then(|some| some.checked_mul(replicas));
         let world = world.filter(|world| *world <= MOST).ok_or_else(|| {
             let asked = format!("{tp} x {pp} x {replicas}");
-            let remedy = "Plan one replica; the others are the same.";
+            let of_one = tp.checked_mul(pp).is_some_and(|ranks| ranks <= MOST);
+            let remedy = match of_one {
+                true => "Plan one replica; the others are the same.",
+                false => "Choose smaller degrees.",
+            };
             Refusal::grid("too many ranks").told(format!("at most {MOST} ranks"), asked, remedy)
         })?;
         let twice = devices.iter().enumerate().find(|(at, one)| devices[..*at].contains(one));
@@ -136,6 +140,13 @@ mod tests {
             assert_eq!(failure.expected.as_deref(), Some(expected));
             assert_eq!(failure.actual.as_deref(), Some(actual));
             assert!(failure.remedy.is_some());
+        }
+        for (grid, remedy) in [
+            (Grid::new(u64::MAX, 2, 1, &[]), "Choose smaller degrees."),
+            (Grid::new(64, 65, 2, &[]), "Choose smaller degrees."),
+            (Grid::new(64, 64, 2, &[]), "Plan one replica; the others are the same."),
+        ] {
+            assert_eq!(grid.unwrap_err().failure.remedy.as_deref(), Some(remedy));
         }
     }
 }

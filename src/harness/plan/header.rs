@@ -19,8 +19,8 @@ const LONGEST: u64 = 100_000_000;
 pub struct WeightFile {
     /// Its name in the model's folder.
     pub name: String,
-    /// Its size in bytes.
-    pub bytes: u64,
+    /// Its size in bytes; `None` if it is not there.
+    pub bytes: Option<u64>,
 }
 
 /// A tensor as its file's header declares it.
@@ -34,8 +34,8 @@ pub struct Declared {
     pub shape: Vec<u64>,
     /// Which of the files has it.
     pub file: usize,
-    /// Where it begins in the file, in bytes.
-    pub begin: u64,
+    /// Where it begins in the file, in bytes; `None` if the file is not there.
+    pub begin: Option<u64>,
     /// Its size in bytes.
     pub bytes: u64,
 }
@@ -93,11 +93,11 @@ pub(super) fn header(path: &Path, file: usize) -> Result<(WeightFile, Vec<Declar
             dtype,
             shape,
             file,
-            begin: data + begin,
+            begin: Some(data + begin),
             bytes: end - begin,
         });
     }
-    Ok((WeightFile { name: name_of(path), bytes }, tensors))
+    Ok((WeightFile { name: name_of(path), bytes: Some(bytes) }, tensors))
 }
 
 /// The refusal of a file that cannot be read at all. `absent` is the remedy where there is no such file.

@@ -1,5 +1,6 @@
 //! The plan: which rank holds which share of every tensor, and which bytes it reads for that.
 
+use super::by_config::ByConfig;
 use super::cut::Cut;
 use super::division::Division;
 use super::files::Headers;
@@ -33,8 +34,10 @@ pub struct Plan {
     pub unused: Vec<(String, &'static str)>,
     /// The weight files.
     pub files: Vec<WeightFile>,
-    /// Bytes of all headers.
-    pub header_bytes: u64,
+    /// Bytes of all headers; `None` if no file is there.
+    pub header_bytes: Option<u64>,
+    /// Where no weight file is there: what the configuration says in place of the headers.
+    pub by_config: Option<ByConfig>,
 }
 
 /// A tensor that is loaded.
@@ -106,6 +109,7 @@ impl Plan {
             unused: weights.unused,
             files: headers.files.clone(),
             header_bytes: headers.bytes(),
+            by_config: headers.by_config.clone(),
         })
     }
 
@@ -175,9 +179,9 @@ impl Entry {
         }
     }
 
-    /// Where a share lies in the file.
-    pub fn spans(&self, share: &Share) -> Vec<Spans> {
-        spans::of(share, &self.declared.shape, self.width(), self.declared.begin)
+    /// Where a share lies in the file; `None` if the file is not there.
+    pub fn spans(&self, share: &Share) -> Option<Vec<Spans>> {
+        Some(spans::of(share, &self.declared.shape, self.width(), self.declared.begin?))
     }
 
     /// Bytes of one element.

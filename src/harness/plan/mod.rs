@@ -1,5 +1,6 @@
 //! The plan of a parallel load: from `config.json` and the headers alone, without a GPU, which rank holds which
-//! slice of every tensor and which bytes of which file it reads.
+//! slice of every tensor and which bytes of which file it reads. Without the files, an index has the names, and
+//! the configuration the shapes ([`ByConfig`]); where in a file a slice lies is then unknown.
 //!
 //! [`Headers`] reads the files, [`Grid`] is the ranks, [`Plan`] is what each of them holds. [`judge()`] holds a
 //! plan that a loader claims (a [`Document`]) against both and names each [`Rule`] that it breaks. Whether the
@@ -9,6 +10,7 @@
 //! for, [`division`] how many heads, features or words a rank gets, [`cut`] which indices these are, and
 //! [`spans`] which bytes.
 
+pub mod by_config;
 pub mod cut;
 pub mod division;
 pub mod document;
@@ -26,6 +28,7 @@ pub mod spans;
 mod stages;
 pub mod weights;
 
+pub use self::by_config::ByConfig;
 pub use self::division::Division;
 pub use self::document::Document;
 pub use self::files::Headers;

@@ -1,13 +1,15 @@
 //! The weights of a model as its files declare them, held against its configuration.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::Value;
 
+use super::by_config::ByConfig;
 use super::files::Headers;
 use super::header::Declared;
 use super::refusal::Refusal;
-use super::role::{self, Part, Role, Unit};
+use super::role::{self, Home, Part, Role, Unit};
 use super::rule::Rule;
 use crate::contract::{Code, DType};
 use crate::harness::model::Architecture;
@@ -21,6 +23,9 @@ const ENCODER: Role = Role::Replicated("an encoder is loaded whole; replicas sha
 
 /// Why a head's own matrix is not used.
 pub const TIED: &str = "the head is tied to the word embeddings";
+
+/// Why a layer is not used.
+pub const BEYOND: &str = "config.json has no such layer";
 
 /// A weight that the architecture uses.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,20 +70,36 @@ impl Weights {
             }
         }
         let sizes = described.recipe.sizes.clone();
-        let mut found = Found { bodies, tied, used: Vec::new(), misshapen: Vec::new() };
+        let by_config = headers.by_config.as_ref().map(|by_config| (by_config, 0));
+        let mut found = Found { bodies, by_config, tied, used: Vec::new(), misshapen: Vec::new() };
         for spec in described.weights() {
             let shape = spec.shape.iter().map(|side| *side as u64).collect();
             found.take(&body(&spec.name, architecture), &spec.name, shape)?;
         }
         found.judged()?;
         let (mut used, mut unused) = (found.used, Vec::new());
+        let layers = sizes.layers as u64;
         for (body, declared) in found.bodies {
-            if !architecture.is_decoder() && computes(declared) {
-                let part = Part { role: ENCODER, output: 0, home: role::Home::First };
+            let part = role::of(&body, tied);
+            let beyond = |part: &Part| matches!(part.home, Home::Layer(layer) if layer >= layers);
+            if !architecture.is_decoder() && headers.by_config.is_some() {
+                let refusal = Refusal::file(
+                    Path::new(&headers.files[declared.file].name),
+                    Code::NotFound,
+                    "no weight file is there, and config.json says no shape of a tensor",
+                );
+                let (expected, remedy) =
+                    ("a tensor of the architecture", "Get the weight files: their headers say it.");
+                let refusal = refusal.told(expected, &declared.name, remedy);
+                return Err(refusal.tensor(&declared.name));
+            } else if !architecture.is_decoder() && computes(declared) {
+                let part = Part { role: ENCODER, output: 0, home: Home::First };
                 used.push(Weight { declared: declared.clone(), part });
             } else if tied && body == HEAD {
                 unused.push((declared.name.clone(), TIED));
-            } else if body.ends_with(".bias") && role::of(&body, tied).is_some() {
+            } else if part.as_ref().is_some_and(beyond) {
+                unused.push((declared.name.clone(), BEYOND));
+            } else if body.ends_with(".bias") && part.is_some() {
                 let refusal = Refusal::model(Code::InvalidConfig, "a bias that config.json denies");
                 let (expected, remedy) = ("no such tensor", "Correct config.json, or the files.");
                 let refusal = refusal.by(Rule::DeclaredShape).tensor(&declared.name);
@@ -135,6 +156,8 @@ fn computes(declared: &Declared) -> bool {
 struct Found<'h> {
     /// What nobody has asked for yet.
     bodies: BTreeMap<String, &'h Declared>,
+    /// Where the configuration says the shapes: what it says, and the bytes of the weights so far.
+    by_config: Option<(&'h ByConfig, u64)>,
     tied: bool,
     used: Vec<Weight>,
     /// Where in `used` a weight has another shape than this one.
@@ -152,15 +175,21 @@ impl Found<'_> {
             refusal.told(own, "no such tensor", remedy).tensor(own).by(Rule::NoSuchTensor)
         })?;
         let part = role::of(body, self.tied);
-        let part = part.unwrap_or(Part { role: ENCODER, output: 0, home: role::Home::First });
+        let part = part.unwrap_or(Part { role: ENCODER, output: 0, home: Home::First });
         if !computes(declared) {
             let refusal = quantised("F32, F16 or BF16", declared.dtype);
             return Err(refusal.tensor(&declared.name));
         }
-        if declared.shape != shape {
-            self.misshapen.push((self.used.len(), shape));
-        }
-        self.used.push(Weight { declared: declared.clone(), part });
+        let declared = match &mut self.by_config {
+            Some((by_config, bytes)) => by_config.shaped(declared, shape, bytes)?,
+            None => {
+                if declared.shape != shape {
+                    self.misshapen.push((self.used.len(), shape));
+                }
+                declared.clone()
+            }
+        };
+        self.used.push(Weight { declared, part });
         Ok(())
     }
 

@@ -22,6 +22,7 @@ use super::grid::Grid;
 use super::layout::Plan;
 use super::refusal::{Fault, Refusal};
 use super::rule::Rule;
+use crate::contract::Code;
 
 pub use self::finding::Finding;
 
@@ -45,6 +46,11 @@ pub fn judge(
     multiple: u64,
     claim: &Document,
 ) -> Result<Judgement, Refusal> {
+    if headers.by_config.is_some() {
+        let message = "a claim is held against headers, and no weight file is there";
+        let remedy = "Get the weight files, or plan without a claim.";
+        return Err(Refusal::model(Code::NotFound, message).told("headers", "none", remedy));
+    }
     let plan = match Plan::of(headers, grid, multiple) {
         Ok(plan) => plan,
         Err(refusal) if refusal.fault == Fault::Model => return wanted(refusal, claim),

@@ -51,7 +51,7 @@ fn counts(replica: &Replica<'_>, one: &Claimed<'_>) -> Vec<Finding> {
         matches!(home, Home::Layer(layer) if replica.unowned.contains(&layer))
     });
     let share = load.bytes + unowned.map(|entry| entry.declared.bytes).sum::<u64>();
-    let most = share + share / 100 * SLACK + plan.header_bytes;
+    let most = share + share / 100 * SLACK + plan.header_bytes.unwrap_or(0);
     if let Some(told) = one.rank.bytes_read.filter(|told| *told > most) {
         let expected =
             format!("at most {most} bytes: a share of {share}, {SLACK} % and the headers");

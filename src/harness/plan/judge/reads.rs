@@ -10,6 +10,6 @@ pub(super) fn check(plan: &Plan, entry: &Entry, held: &Held) -> Option<(String, 
     if let Some(other) = held.file.as_ref().filter(|other| **other != file.name) {
         return Some((file.name.clone(), other.clone()));
     }
-    let expected = entry.spans(&held.ranges);
-    spans::difference(&expected, held.spans.as_ref()?, file.bytes)
+    let expected = entry.spans(&held.ranges)?;
+    spans::difference(&expected, held.spans.as_ref()?, file.bytes?)
 }
