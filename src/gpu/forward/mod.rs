@@ -70,7 +70,7 @@ pub struct ForwardKernels {
 
 impl ForwardKernels {
     /// Compiles the sources in parallel, or reads them from the image cache, and loads the kernels.
-    /// Compilation takes some tenths of a second.
+    /// Compilation took 2.5 s on a machine with 16 cores.
     ///
     /// # Errors
     ///

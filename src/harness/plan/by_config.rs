@@ -89,3 +89,12 @@ impl ByConfig {
         Ok(Declared { shape, bytes, ..declared.clone() })
     }
 }
+
+/// The refusal of a tensor that an encoder would load whole, and whose shape the configuration does not say.
+pub fn undescribed(declared: &Declared, files: &[WeightFile]) -> Refusal {
+    let file = Path::new(&files[declared.file].name);
+    let message = "no weight file is there, and config.json says no shape of a tensor";
+    let remedy = "Get the weight files: their headers say it.";
+    let refusal = Refusal::file(file, Code::NotFound, message).tensor(&declared.name);
+    refusal.told("a tensor of the architecture", &declared.name, remedy)
+}

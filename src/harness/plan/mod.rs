@@ -15,6 +15,7 @@ pub mod cut;
 pub mod division;
 pub mod document;
 pub mod files;
+mod folder;
 pub mod grid;
 pub mod header;
 pub mod interval;

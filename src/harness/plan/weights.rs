@@ -1,11 +1,10 @@
 //! The weights of a model as its files declare them, held against its configuration.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde_json::Value;
 
-use super::by_config::ByConfig;
+use super::by_config::{self, ByConfig};
 use super::files::Headers;
 use super::header::Declared;
 use super::refusal::Refusal;
@@ -83,15 +82,7 @@ impl Weights {
             let part = role::of(&body, tied);
             let beyond = |part: &Part| matches!(part.home, Home::Layer(layer) if layer >= layers);
             if !architecture.is_decoder() && headers.by_config.is_some() {
-                let refusal = Refusal::file(
-                    Path::new(&headers.files[declared.file].name),
-                    Code::NotFound,
-                    "no weight file is there, and config.json says no shape of a tensor",
-                );
-                let (expected, remedy) =
-                    ("a tensor of the architecture", "Get the weight files: their headers say it.");
-                let refusal = refusal.told(expected, &declared.name, remedy);
-                return Err(refusal.tensor(&declared.name));
+                return Err(by_config::undescribed(declared, &headers.files));
             } else if !architecture.is_decoder() && computes(declared) {
                 let part = Part { role: ENCODER, output: 0, home: Home::First };
                 used.push(Weight { declared: declared.clone(), part });
