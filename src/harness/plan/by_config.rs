@@ -82,7 +82,10 @@ impl ByConfig {
             let refusal = Refusal::model(Code::InvalidConfig, "more bytes than a model can have");
             let (expected, remedy) =
                 (format!("at most {MOST} bytes"), "Correct the sizes in config.json.");
-            let actual = format!("more up to {:?} of shape {shape:?}", declared.name);
+            let actual = format!(
+                "{:?} of shape {shape:?} and the tensors before it have more",
+                declared.name
+            );
             return Err(refusal.told(expected, actual, remedy).tensor(&declared.name));
         };
         *before = sum;
